@@ -1,0 +1,55 @@
+# `make demo` and `make test` do all set-up on a fresh machine with Python 3.11 and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORPORA ?= corpora
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.PHONY: help demo test check format test-corpora bench clean
+
+help:
+	@echo "make demo           the whole chain on a synthetic corpus"
+	@echo "make test           all tests"
+	@echo "make check          ruff, ruff format, mypy --strict"
+	@echo "make format         let ruff format the code"
+	@echo "make test-corpora   tests on real corpora: CORPORA=FOLDER with ravdess/ in it"
+	@echo "make bench          speed beside peers"
+	@echo "make clean          remove what was built"
+
+# One pip call for everything, so that no later package resolves torch again.
+$(VENV)/train.stamp: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e '.[train]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e '.[dev,bench]'
+	touch $@ $(VENV)/train.stamp
+
+demo: $(VENV)/train.stamp
+	$(BIN)/affectus demo demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not corpus"
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-corpora: $(VENV)/dev.stamp
+	CORPORA="$(CORPORA)" $(BIN)/python -m pytest -m corpus -s
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.reading
+	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
+
+clean:
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,74 @@
+"""Affectus: emotion recognition in voice and face that one can trust.
+
+    import affectus
+
+    model = affectus.load_model("my-model")
+    model.predict("clip.wav").emotion
+
+Public names are loaded when first used, so that a prediction never waits for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affectus.audit import audit_manifest
+    from affectus.corpora import expected_clips, list_corpora, load_corpus
+    from affectus.emotions import EMOTIONS, label_scheme, parse_emotion
+    from affectus.errors import AffectusError
+    from affectus.evaluation import Evaluation, Predictions, evaluate_predictions
+    from affectus.experiment import Experiment, read_experiment
+    from affectus.export import export_run
+    from affectus.extraction import extract_features
+    from affectus.features import create_extractor
+    from affectus.manifest import Clip, Manifest
+    from affectus.media import read_audio
+    from affectus.predictor import Prediction, Predictor, load_model
+    from affectus.report import write_report
+    from affectus.runs import open_run
+    from affectus.splits import check_split, make_splits
+    from affectus.store import FeatureStore
+    from affectus.training import evaluate_run, train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "audit": ("audit_manifest",),
+    "corpora": ("expected_clips", "list_corpora", "load_corpus"),
+    "emotions": ("EMOTIONS", "label_scheme", "parse_emotion"),
+    "errors": ("AffectusError",),
+    "evaluation": ("Evaluation", "Predictions", "evaluate_predictions"),
+    "experiment": ("Experiment", "read_experiment"),
+    "export": ("export_run",),
+    "extraction": ("extract_features",),
+    "features": ("create_extractor",),
+    "manifest": ("Clip", "Manifest"),
+    "media": ("read_audio",),
+    "predictor": ("Prediction", "Predictor", "load_model"),
+    "report": ("write_report",),
+    "runs": ("open_run",),
+    "splits": ("check_split", "make_splits"),
+    "store": ("FeatureStore",),
+    "training": ("evaluate_run", "train"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "EMOTIONS", "AffectusError", "Clip", "Evaluation", "Experiment", "FeatureStore", "Manifest",
+    "Prediction", "Predictions", "Predictor", "audit_manifest", "check_split", "create_extractor",
+    "evaluate_predictions", "evaluate_run", "expected_clips", "export_run", "extract_features",
+    "label_scheme", "list_corpora", "load_corpus", "load_model", "make_splits", "open_run",
+    "parse_emotion", "read_audio", "read_experiment", "train", "write_report",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'affectus' has no attribute '{name}'")
+    return getattr(import_module(f"affectus.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

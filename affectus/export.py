@@ -1,0 +1,218 @@
+"""Export: a trained fold to a model folder that runs without torch, checked to be its equal."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from affectus import models
+from affectus.corpora import list_corpora
+from affectus.errors import ModelError
+from affectus.evaluation import Evaluation
+from affectus.features import create_extractor, describe_extractor
+from affectus.manifest import Manifest
+from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
+from affectus.models import Inputs, Network
+from affectus.runs import Run, check_weights, read_provenance
+
+TOLERANCE = 1e-4  # largest difference of a logit between torch and ONNX
+_LENGTHS = (1, 2, 3, 4, 5, 7, 8, 11, 16, 17, 31, 40, 64, 97, 128, 200, 255, 333, 500, 1000)
+_OPSET = 17
+
+
+class _ByPosition(nn.Module):
+    """The network with its inputs by position, as ONNX wants them."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, voice: Tensor, voice_lengths: Tensor) -> Tensor:
+        logits: Tensor = self.network(Inputs(voice, voice_lengths))
+        return logits
+
+
+def export_run(run: Run, folder: Path | str, *, fold: int = 1) -> float:
+    """Write the model folder of one fold; return the largest difference to torch that was found.
+
+    The scores of the run's test side go with it where it was evaluated. Nothing is left behind if
+    a check fails.
+
+    Raises ModelError if the folder exists, or the exported network is not the trained one's equal.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise ModelError(f"{folder}: there already; expected a new folder. Choose another name.")
+    if not 1 <= fold <= len(run.splits):
+        raise ModelError(f"fold {fold}: expected 1 to {len(run.splits)}.")
+    weights = check_weights(run, run.splits[fold - 1])
+    network, config = models.load(weights)
+    data = export_network(network, config.n_features)
+    difference = compare(network, data, config.n_features)
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"{weights}: the exported network differs by {difference:.2g}; expected at most "
+            f"{TOLERANCE:g}. Change the model, or report this."
+        )
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    (temporary / "model.onnx").write_bytes(data)
+    shutil.copyfile(weights, temporary / "weights.safetensors")
+    facts = _facts(run, read_provenance(run)[fold - 1])
+    (temporary / "MODEL_CARD.md").write_text(write_card(facts), encoding="utf-8")
+    hashes = hash_folder(temporary, ("model.onnx", "weights.safetensors", "MODEL_CARD.md"))
+    facts = msgspec.structs.replace(facts, sha256=hashes)
+    text = msgspec.json.format(msgspec.json.encode(facts), indent=1)
+    (temporary / "model.json").write_bytes(text + b"\n")
+    temporary.replace(folder)
+    return difference
+
+
+def export_network(network: Network, n_features: int) -> bytes:
+    """Return a network as ONNX, batch and time of any size.
+
+    The exporter of torch.export freezes the time of recurrent layers without a word, so the older
+    tracing one is used; `compare` checks what came out.
+    """
+    example = (torch.zeros(2, 50, n_features), torch.tensor([50, 40]))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; see above
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            _ByPosition(network).eval(),
+            example,
+            path,
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=["voice", "voice_lengths"],
+            output_names=["logits"],
+            dynamic_axes={
+                "voice": {0: "batch", 1: "time"},
+                "voice_lengths": {0: "batch"},
+                "logits": {0: "batch"},
+            },
+        )
+        return path.read_bytes()
+
+
+@torch.no_grad()
+def compare(network: Network, data: bytes, n_features: int, seed: int = 0) -> float:
+    """Return the largest difference of a logit between torch and ONNX.
+
+    Twenty lengths from 1 to 1,000 frames, alone and in batches of unequal lengths.
+    """
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(seed)
+    worst = 0.0
+    mean, deviation = network.mean.numpy(), network.deviation.numpy()
+    for number, length in enumerate(_LENGTHS):
+        lengths = np.array([length, *rng.integers(1, length + 1, number % 3)])
+        voice = mean + deviation * rng.standard_normal((len(lengths), length, n_features))
+        voice = voice.astype(np.float32)
+        theirs = session.run(None, {"voice": voice, "voice_lengths": lengths})[0]
+        ours = network.eval()(Inputs(torch.from_numpy(voice), torch.from_numpy(lengths))).numpy()
+        worst = max(worst, float(np.abs(ours - theirs).max()))
+    return worst
+
+
+def _facts(run: Run, provenance: Mapping[str, Any]) -> ModelFacts:
+    manifest = Manifest.read(run.experiment.manifest)
+    known = {corpus.name: corpus for corpus in list_corpora()}
+    path = run.folder / "evaluation_test.json"
+    found: dict[str, Any] = {}
+    if path.is_file():
+        evaluation = msgspec.json.decode(path.read_bytes(), type=Evaluation)
+        kept = ("protocol", "n_answered", "n_speakers", "uar", "war", "macro_f1", "ece", "cautions")
+        every = msgspec.to_builtins(evaluation)
+        found = {key: every[key] for key in kept}
+    return ModelFacts(
+        schema=SCHEMA,
+        name=run.experiment.name,
+        labels=run.experiment.scheme.labels,
+        scheme=run.experiment.scheme.describe(),
+        extractor=describe_extractor(create_extractor(**run.experiment.features)),
+        temperature=1.0,
+        evaluation=found,
+        corpora=list(manifest.corpora),
+        licences=[
+            f"{name}: {known[name].licence if name in known else 'as its owner says'}"
+            for name in manifest.corpora
+        ],
+        provenance=dict(provenance),
+        sha256={},
+    )
+
+
+def write_card(facts: ModelFacts) -> str:
+    """Return MODEL_CARD.md for a model: what it is, how good, what it must not be used for."""
+    judged = facts.evaluation
+    if judged:
+        protocol = judged["protocol"]
+        uar, low, high = judged["uar"]
+        scores = (
+            f"UAR {uar:.3f}, 95 % interval by speaker {_or_dash(low)} to {_or_dash(high)}, chance "
+            f"{1 / len(facts.labels):.3f}; {judged['n_answered']:,} clips of "
+            f"{judged['n_speakers']} speakers; protocol {protocol['name']} version "
+            f"{protocol['version']}: {protocol['text']}. The weights here are those of one fold; "
+            f"the score is that of all folds together."
+        )
+        cautions = "".join(f"- {text}\n" for text in judged["cautions"])
+    else:
+        scores, cautions = "Not judged on a test side.", ""
+    return _CARD.format(
+        name=facts.name,
+        labels=", ".join(facts.labels),
+        scheme=facts.scheme,
+        scores=scores,
+        cautions=cautions,
+        licences="\n".join(f"- {line}" for line in facts.licences),
+        extractor=", ".join(f"{key} {value}" for key, value in facts.extractor.items()),
+    )
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+_CARD = """# {name}
+
+Recognises emotion expressed in a voice recording: {labels}.
+
+## Scores
+
+{scores}
+
+{cautions}
+## Labels
+
+{scheme}.
+
+## Input
+
+Mono sound at the extractor's rate; features: {extractor}.
+
+## Data and licences
+
+{licences}
+
+Weights trained on non-commercial data are for non-commercial use.
+
+## What it is not for
+
+The output is a statistical guess about expressed emotion, not a person's feelings. It was learnt
+from acted speech. It is not for decisions about people: employment, education, law enforcement,
+insurance. In the EU, inferring emotions of people at work or in education is prohibited, but for
+medical or safety reasons (AI Act, Article 5(1)(f)), and people exposed to it must be told
+(Article 50(3)).
+"""

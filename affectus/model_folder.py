@@ -1,0 +1,102 @@
+"""The model folder: everything a prediction needs, and nothing that can run code.
+
+    model.onnx             features [B, T, D] and lengths [B] to logits [B, K]
+    weights.safetensors    the same network, to train on from
+    model.json             labels in order, the extractor and its parameters, scores, hashes
+    MODEL_CARD.md          what it is for, what it is not for
+
+Every file is checked against its SHA-256 before it is used: neither format has a checksum of its
+own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from affectus.errors import ModelError
+
+SCHEMA = 1
+_MAX_JSON = 1_000_000  # bytes
+_Label = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The content of model.json.
+
+    `labels` are in the order of the network's outputs. `temperature` divides the logits.
+    `extractor` is a record of `describe_extractor`. `evaluation` holds the protocol, its scores
+    and cautions, or is empty where the model was never judged on a test side. `sha256` has one hash
+    a file.
+    """
+
+    schema: int
+    name: str
+    labels: Annotated[tuple[_Label, ...], Meta(min_length=2, max_length=1000)]
+    scheme: str
+    extractor: dict[str, Any]
+    temperature: Annotated[float, Meta(gt=0, le=1000)]
+    evaluation: dict[str, Any]
+    corpora: list[str]
+    licences: list[str]
+    provenance: dict[str, Any]
+    sha256: dict[str, str]
+
+
+def read_model(folder: Path | str) -> tuple[ModelFacts, bytes]:
+    """Return model.json and the bytes of model.onnx, both checked.
+
+    Raises ModelError naming the file and what is wrong with it.
+    """
+    folder = Path(folder)
+    path = folder / "model.json"
+    if not path.is_file():
+        found = "no such folder" if not folder.exists() else "no model.json in it"
+        raise ModelError(
+            f"{folder}: {found}; expected a model folder. Make one with: affectus export"
+        )
+    text = path.read_bytes()
+    if len(text) > _MAX_JSON:
+        raise ModelError(f"{path}: {len(text):,} bytes; expected at most {_MAX_JSON:,}.")
+    try:
+        schema = msgspec.json.decode(text, type=_Schema).schema
+        if schema != SCHEMA:
+            raise ModelError(
+                f"{path}: schema {schema}; expected {SCHEMA}. Use the version of Affectus that "
+                f"made it, or export again."
+            )
+        facts = msgspec.json.decode(text, type=ModelFacts)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: {error}; expected what 'affectus export' writes.") from None
+    for name in ("model.onnx", "weights.safetensors", "MODEL_CARD.md"):
+        data = _read_checked(folder / name, facts.sha256.get(name, ""))
+        if name == "model.onnx":
+            network = data
+    return facts, network
+
+
+def hash_folder(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the SHA-256 of each named file."""
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+class _Schema(msgspec.Struct):
+    schema: int
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; expected it. Copy the folder again.") from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ModelError(
+            f"{path}: SHA-256 {found[:12]}…; expected {sha256[:12] or 'one in model.json'}…: the "
+            f"file has changed since it was exported. Copy the folder again."
+        )
+    return data

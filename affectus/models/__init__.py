@@ -1,0 +1,143 @@
+"""The networks. Each takes `Inputs` and gives logits [B, K]; padding never changes them.
+
+To add one: a file with an `nn.Module` whose constructor is `(n_features, n_labels, *, settings)`,
+and a line in `_MODELS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from affectus.errors import ConfigError, ModelError, nearest
+from affectus.models.cnn import CNN
+from affectus.models.crnn import CRNN
+from affectus.models.inputs import Inputs
+
+__all__ = [
+    "Inputs",
+    "ModelConfig",
+    "Network",
+    "count_parameters",
+    "create_model",
+    "list_models",
+    "load",
+    "save",
+]
+
+_MODELS: dict[str, type[nn.Module]] = {"cnn": CNN, "crnn": CRNN}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to build a network again: its name, sizes and settings.
+
+    `n_features` is D, `n_labels` is K; `settings` are the keyword arguments of the network.
+    """
+
+    name: str
+    n_features: int
+    n_labels: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Network(nn.Module):
+    """Normalisation by the training clips' statistics, then a network of `_MODELS`.
+
+    The statistics are part of the weights, so a model cannot be used without them or with others.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, body: nn.Module, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("deviation", torch.ones(n_features))
+        self.body = body
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return logits [B, K] of features as the extractor gives them."""
+        voice = (inputs.voice - self.mean) / self.deviation
+        logits: Tensor = self.body(Inputs(voice, inputs.voice_lengths))
+        return logits
+
+
+def list_models() -> tuple[str, ...]:
+    """Return the names that `create_model` knows."""
+    return tuple(_MODELS)
+
+
+def create_model(config: ModelConfig) -> Network:
+    """Build a network with fresh weights; torch's global seed decides them.
+
+    Raises ConfigError for an unknown name or setting.
+    """
+    if config.name not in _MODELS:
+        raise ConfigError(
+            f"no model '{config.name}'; known models: {', '.join(_MODELS)}."
+            f"{nearest(config.name, _MODELS)}"
+        )
+    kind = _MODELS[config.name]
+    known = [
+        name
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for setting in config.settings:
+        if setting not in known:
+            raise ConfigError(
+                f"model '{config.name}' has no setting '{setting}'; known: {', '.join(known)}."
+                f"{nearest(setting, known)}"
+            )
+    try:
+        body = kind(config.n_features, config.n_labels, **config.settings)
+        return Network(body, config.n_features)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(
+            f"model '{config.name}' with {dict(config.settings)}: {error}; expected settings that "
+            f"fit {config.n_features} features. Change them."
+        ) from None
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers are learnt."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def save(model: nn.Module, config: ModelConfig, path: Path) -> None:
+    """Write weights and config to one safetensors file, complete or not at all."""
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.tmp")
+    safetensors.torch.save_file(weights, temporary, {"model": json.dumps(asdict(config))})
+    temporary.replace(path)
+
+
+def load(path: Path) -> tuple[Network, ModelConfig]:
+    """Build the network of a file written by `save`, with its weights, in evaluation mode.
+
+    Raises ModelError if a weight is missing, left over or of another shape.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = ModelConfig(**json.loads(metadata["model"]))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: {error}; expected weights written by this package.") from None
+    with torch.random.fork_rng(devices=[]):
+        model = create_model(config)
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: {' '.join(str(error).split())}; expected its own.") from None
+    return model.eval(), config

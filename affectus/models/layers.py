@@ -1,0 +1,116 @@
+"""Parts that several networks share. All of them keep padding out of the result.
+
+A padded frame is zero before every convolution, exactly as the world beyond the last frame is, so
+a clip's numbers do not depend on the clips it was batched with.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+def check_bands(n_bands: int, n_blocks: int) -> None:
+    """Refuse (ValueError) more blocks than the bands can be halved."""
+    if n_bands < 2**n_blocks:
+        raise ValueError(f"{n_blocks} blocks halve {n_bands} bands to nothing")
+
+
+def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
+    """Return [B, T] booleans: true where a frame belongs to the clip. `lengths` is [B]."""
+    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+def pad_frames(frames: Tensor, lengths: Tensor, multiple: int) -> Tensor:
+    """Zero what lies beyond each length and append `multiple` - 1 zero frames.
+
+    `frames` is [B, T, D]. After pooling by `multiple` in all, no frame of a clip is then cut off,
+    and the shortest clip still has one.
+    """
+    frames = frames * frame_mask(lengths, frames.shape[1])[:, :, None]
+    return torch.nn.functional.pad(frames, (0, 0, 0, multiple - 1))
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch normalisation, ReLU, max pooling; then padding is zeroed again.
+
+    `stride` and `pool` shrink time and bands alike or, as (time, bands), each by its own factor.
+    Takes [B, C, T, D] and lengths [B]; gives the smaller image and the lengths, rounded up.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        kernel: int = 3,
+        stride: tuple[int, int] = (1, 1),
+        pool: tuple[int, int] = (1, 1),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(
+            n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False
+        )
+        self.norm = nn.BatchNorm2d(n_out)
+        self.pool = nn.MaxPool2d(pool) if pool != (1, 1) else nn.Identity()
+        self.dropout = nn.Dropout2d(dropout)
+        self.shrink = (stride[0], pool[0])
+
+    def forward(self, image: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shrunk image and its lengths."""
+        image = torch.relu(self.norm(self.convolution(image)))
+        lengths = _shrunk(lengths, self.shrink[0])
+        image = image * frame_mask(lengths, image.shape[2])[:, None, :, None]
+        return self.dropout(self.pool(image)), _shrunk(lengths, self.shrink[1])
+
+
+def _shrunk(lengths: Tensor, factor: int) -> Tensor:
+    """Return lengths after time has shrunk by a factor, rounded up: no frame is cut off."""
+    return torch.div(lengths + factor - 1, factor, rounding_mode="floor")
+
+
+class MaskedRecurrent(nn.Module):
+    """A bidirectional GRU over [B, T, D] that starts backwards at each clip's own last frame."""
+
+    def __init__(self, n_in: int, n_hidden: int, n_layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.recurrent = nn.GRU(
+            n_in, n_hidden, n_layers, batch_first=True, bidirectional=True,
+            dropout=dropout if n_layers > 1 else 0.0,
+        )  # fmt: skip
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return [B, T, 2 * n_hidden], zero beyond each length."""
+        packed = pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        output, _ = self.recurrent(packed)
+        padded: Tensor = pad_packed_sequence(output, batch_first=True)[0]
+        return padded
+
+
+class AttentiveStatisticsPooling(nn.Module):
+    """Attention-weighted mean and standard deviation over time: [B, T, D] to [B, 2 D].
+
+    **Source:** Okabe, Koshinaka and Shinoda (2018), "Attentive Statistics Pooling for Deep Speaker
+    Embedding", Interspeech, equations 3 to 6.
+    """
+
+    def __init__(self, n_in: int, n_hidden: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(n_in, n_hidden), nn.Tanh(), nn.Linear(n_hidden, 1))
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return the pooled vector; frames beyond each length have no weight."""
+        mask = frame_mask(lengths, frames.shape[1])
+        scores = self.score(frames).squeeze(2).float().masked_fill(~mask, -1e9)
+        weights = torch.softmax(scores, dim=1)[:, :, None].to(frames.dtype)
+        mean = (weights * frames).sum(1)
+        variance = (weights * torch.square(frames - mean[:, None])).sum(1)
+        return torch.cat([mean, torch.sqrt(variance + 1e-5)], dim=1)
+
+
+def masked_mean(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Return the mean over time of [B, T, D] up to each length: [B, D]."""
+    mask = frame_mask(lengths, frames.shape[1])[:, :, None].to(frames.dtype)
+    return (frames * mask).sum(1) / lengths[:, None].to(frames.dtype)

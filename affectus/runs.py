@@ -1,0 +1,135 @@
+"""A run: the folder in which a training leaves everything, and what can be read from it.
+
+runs/NAME/experiment.toml, splits.json       what was asked for
+runs/NAME/fold-1/history.jsonl               a line an epoch
+                 weights.safetensors         the best epoch by dev UAR
+                 last.safetensors            the last epoch
+                 provenance.json             what it came from
+                 predictions_dev.csv         written last: the fold is complete
+                 predictions_test.csv        by `affectus evaluate --on test` alone
+runs/NAME/evaluation_test.json, report_test.html
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from affectus.errors import TrainingError
+from affectus.experiment import Experiment, read_experiment, write_experiment
+from affectus.manifest import hash_file
+from affectus.splits import Split, read_splits, write_splits
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder of trained folds; see the module's text."""
+
+    folder: Path
+    experiment: Experiment
+    splits: tuple[Split, ...]
+
+    def fold_dir(self, split: Split) -> Path:
+        """Return where a fold lies."""
+        return self.folder / split.fold
+
+    def finished(self, split: Split) -> bool:
+        """Tell whether a fold was trained to its end."""
+        return (self.fold_dir(split) / "predictions_dev.csv").is_file()
+
+
+class Epoch(NamedTuple):
+    """One line of history.jsonl; `loss` is the mean over training clips, dev without smoothing."""
+
+    fold: str
+    epoch: int
+    loss: float
+    learning_rate: float
+    dev_uar: float
+    dev_war: float
+    dev_nll: float
+    best: bool
+    seconds: float
+
+
+def open_run(folder: Path | str) -> Run:
+    """Read a run's folder. Raises TrainingError if a fold was not trained to its end."""
+    folder = Path(folder)
+    if not (folder / "experiment.toml").is_file():
+        raise TrainingError(
+            f"{folder}: no run; expected a folder with experiment.toml. Make one: affectus train"
+        )
+    experiment = read_experiment(folder / "experiment.toml")
+    run = Run(folder, experiment, read_splits(folder / "splits.json"))
+    unfinished = [split.fold for split in run.splits if not run.finished(split)]
+    if unfinished:
+        raise TrainingError(
+            f"{folder}: {', '.join(unfinished)} not finished; expected {len(run.splits)} folds. "
+            f"Go on with: affectus train EXPERIMENT --resume"
+        )
+    return run
+
+
+def begin_run(
+    experiment: Experiment, splits: tuple[Split, ...], runs_dir: Path, resume: bool
+) -> Run:
+    """Make a run's folder, or find it again to resume. Raises TrainingError if it does not fit."""
+    folder = runs_dir / experiment.name
+    if (folder / "experiment.toml").is_file():
+        if not resume:
+            raise TrainingError(
+                f"{folder}: there already; expected a new name. Choose another with --set "
+                f"name=NEW, or go on with --resume."
+            )
+        if read_experiment(folder / "experiment.toml") != experiment:
+            raise TrainingError(
+                f"{folder}: begun with another configuration; expected the same to resume. "
+                f"Choose another name."
+            )
+        if read_splits(folder / "splits.json") != splits:
+            raise TrainingError(
+                f"{folder}: begun on other clips or another split; expected the same to resume. "
+                f"Choose another name."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_splits(splits, folder / "splits.json")
+    write_experiment(experiment, folder / "experiment.toml")
+    return Run(folder, experiment, splits)
+
+
+def read_history(run: Run) -> list[Epoch]:
+    """Return every epoch of every fold, in order."""
+    found = []
+    for split in run.splits:
+        path = run.fold_dir(split) / "history.jsonl"
+        found += [Epoch(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    return found
+
+
+def read_provenance(run: Run) -> list[dict[str, Any]]:
+    """Return each fold's provenance.json."""
+    texts = ((run.fold_dir(s) / "provenance.json").read_text("utf-8") for s in run.splits)
+    return [json.loads(text) for text in texts]
+
+
+def check_weights(run: Run, split: Split) -> Path:
+    """Return a fold's weights file, refused (TrainingError) if it is not the one it trained."""
+    path = run.fold_dir(split) / "weights.safetensors"
+    facts = json.loads((run.fold_dir(split) / "provenance.json").read_text("utf-8"))
+    if not path.is_file() or hash_file(path) != facts["weights_sha256"]:
+        raise TrainingError(
+            f"{path}: not the weights that this fold trained; expected SHA-256 "
+            f"{facts['weights_sha256'][:12]}…. Train again."
+        )
+    return path
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write a value as indented JSON, complete or not at all; NaN becomes null."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+    temporary.replace(path)

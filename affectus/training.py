@@ -1,0 +1,410 @@
+"""Training: an experiment to a run. One straight loop, read from top to bottom.
+
+The test side is never opened here but by `predict_side`, and that only when asked for 'test'.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from affectus import models
+from affectus.audit import check_completeness
+from affectus.batches import (
+    Examples,
+    class_weights,
+    fit_normalisation,
+    load_examples,
+    ordered_batches,
+    training_batches,
+)
+from affectus.corpora import expected_clips
+from affectus.errors import (
+    AuditError,
+    ConfigError,
+    DiskError,
+    EvaluationError,
+    TrainingError,
+)
+from affectus.evaluation import Evaluation, Predictions, evaluate_predictions, join_predictions
+from affectus.experiment import Experiment
+from affectus.extraction import check_coverage, sound_hashes
+from affectus.features import create_extractor, describe_extractor
+from affectus.manifest import Manifest, hash_file
+from affectus.metrics import confusion_matrix, negative_log_likelihood, uar, war
+from affectus.models import ModelConfig, Network
+from affectus.runs import Epoch, Run, begin_run, check_weights, read_provenance, write_json
+from affectus.splits import Split, check_split, make_splits, read_splits
+from affectus.store import FeatureStore
+
+_OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "cautions")
+
+Progress = Callable[[Epoch, int], None]  # (the epoch that ended, epochs in all)
+
+
+def train(
+    experiment: Experiment,
+    runs_dir: Path | str = "runs",
+    *,
+    resume: bool = False,
+    allow_incomplete: bool = False,
+    allow_leak: bool = False,
+    on_epoch: Progress = lambda epoch, total: None,
+) -> Run:
+    """Train every fold of an experiment and return the run.
+
+    `resume` keeps folds that are finished. `allow_incomplete` trains although clips of a published
+    corpus are missing, `allow_leak` although a split shares speakers or recordings; both are
+    recorded, and printed by every report.
+
+    Raises AuditError, SplitError, StoreError, ConfigError or TrainingError before the first step.
+    """
+    manifest = Manifest.read(experiment.manifest)
+    cautions = _missing_clips(manifest, allow_incomplete)
+    features = str(experiment.features["name"])
+    extractor = create_extractor(**experiment.features)
+    with FeatureStore(experiment.store) as store:
+        record = store.record(features)
+        decoder = str(record.pop("decoder"))
+        store.define(features, {**describe_extractor(extractor), "decoder": decoder})
+        check_coverage(manifest, store, features)
+        audio = sound_hashes(manifest, store, features)
+        splits = []
+        for split in _make_splits(manifest, experiment):
+            leaks = check_split(manifest, split, audio=audio, allow_leak=allow_leak)
+            cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
+            splits.append(replace(split, leaky=split.leaky or bool(leaks)))
+        run = begin_run(experiment, tuple(splits), Path(runs_dir), resume)
+        provenance = {
+            "manifest_sha256": manifest.sha256,
+            "features": describe_extractor(extractor),
+            "decoder": decoder,
+            "cautions": cautions,
+        }
+        for split in splits:
+            if not run.finished(split):
+                try:
+                    _train_fold(run, split, manifest, store, provenance, on_epoch)
+                except (OSError, SafetensorError) as error:
+                    raise DiskError(
+                        f"{run.fold_dir(split)}: {error}; expected a folder to write. Free some "
+                        f"space, then go on with --resume: finished folds are kept."
+                    ) from error
+    return run
+
+
+def predict_side(run: Run, side: str) -> Predictions:
+    """Return the pooled predictions of every fold for dev (as kept) or test (computed, written).
+
+    Each clip is answered by the fold that has it on that side. This is the only function that
+    reads features of the test side.
+    """
+    if side not in ("dev", "test"):
+        raise EvaluationError(f"side '{side}': not to be judged; expected dev or test.")
+    if side == "dev":
+        parts = [Predictions.read(run.fold_dir(s) / "predictions_dev.csv") for s in run.splits]
+        return join_predictions(parts)
+    manifest = Manifest.read(run.experiment.manifest)
+    clips = {clip.clip_id: clip for clip in manifest}
+    features = str(run.experiment.features["name"])
+    parts = []
+    with FeatureStore(run.experiment.store) as store:
+        for split in run.splits:
+            if manifest.sha256 != split.manifest_sha256:
+                raise TrainingError(
+                    f"{run.experiment.manifest}: changed since the run was trained; expected the "
+                    f"same clips. Import again, or train again."
+                )
+            network, _ = models.load(check_weights(run, split))
+            examples = load_examples(
+                [clips[clip_id] for clip_id in split.test], store, features, run.experiment.scheme
+            )
+            part = predict(network, examples, run.experiment.scheme.labels, split.fold)
+            part.write(run.fold_dir(split) / "predictions_test.csv")
+            parts.append(part)
+    return join_predictions(parts)
+
+
+def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
+    """Judge a run on its dev side, or on its test side: the one way to open it."""
+    predictions = predict_side(run, side)
+    manifest = Manifest.read(run.experiment.manifest)
+    emotions = {clip.clip_id: clip.emotion for clip in manifest}
+    scheme = run.experiment.scheme
+    planned = [scheme.label(emotions[i]) for split in run.splits for i in split.side(side)]
+    facts = read_provenance(run)
+    first = run.splits[0]
+    return evaluate_predictions(
+        predictions,
+        manifest,
+        name=run.experiment.name,
+        side=side,
+        scheme=scheme.describe(),
+        protocol={
+            "name": first.protocol,
+            "version": first.version,
+            "text": first.text,
+            "leaky": any(split.leaky for split in run.splits),
+            "folds": len(run.splits),
+            "seed": first.seed,
+        },
+        n_planned=sum(label is not None for label in planned),
+        cautions=list(dict.fromkeys(text for fold in facts for text in fold["cautions"])),
+        provenance={
+            **{key: value for key, value in facts[0].items() if key not in _OF_ONE_FOLD},
+            "weights_sha256": {fold["fold"]: fold["weights_sha256"] for fold in facts},
+            "seed": run.experiment.training.seed,
+        },
+    )
+
+
+@torch.no_grad()
+def predict(
+    network: Network, examples: Examples, labels: Sequence[str], fold: str = ""
+) -> Predictions:
+    """Return a network's scores for examples, in float32, in the examples' order."""
+    network.eval()
+    scores = np.zeros((len(examples), len(labels)))
+    for inputs, _, rows in ordered_batches(examples, len(labels)):
+        scores[rows] = torch.softmax(network(inputs).double(), 1).numpy()
+    return Predictions(
+        labels=tuple(labels),
+        clip_ids=tuple(clip.clip_id for clip in examples.clips),
+        speakers=tuple(clip.speaker for clip in examples.clips),
+        folds=(fold,) * len(examples),
+        truth=examples.labels,
+        scores=scores,
+    )
+
+
+# --- one fold ----------------------------------------------------------------------------------
+
+
+def _train_fold(
+    run: Run,
+    split: Split,
+    manifest: Manifest,
+    store: FeatureStore,
+    provenance: dict[str, Any],
+    on_epoch: Progress,
+) -> None:
+    config, scheme = run.experiment.training, run.experiment.scheme
+    folder = run.fold_dir(split)
+    folder.mkdir(exist_ok=True)
+    training, dev = _load_sides(run, split, manifest, store)
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng([config.seed, _fold_number(split)])
+    network, model_config = _create_network(run, training)
+    average = copy.deepcopy(network)
+    mean = network.mean.clone()
+    weights = class_weights(training, model_config.n_labels) if config.class_weights else None
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    steps_per_epoch = math.ceil(len(training) / config.batch_size)
+    total = steps_per_epoch * config.epochs
+
+    best, since_best, step = (-1.0, -math.inf), 0, 0
+    with (folder / "history.jsonl").open("w", encoding="utf-8") as history:
+        for epoch in range(1, config.epochs + 1):
+            began, losses = time.monotonic(), []
+            network.train()
+            batches = training_batches(
+                training, model_config.n_labels, config.batch_size,
+                run.experiment.augmentation, mean, rng,
+            )  # fmt: skip
+            for batch in batches:
+                rate = config.learning_rate * schedule(step, total, config.warmup)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                optimiser.zero_grad()
+                with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+                    logits = network(batch.inputs)
+                loss = soft_cross_entropy(
+                    logits.float(), batch.targets, weights, config.label_smoothing
+                )
+                if not torch.isfinite(loss):
+                    names = ", ".join(training.clips[i].clip_id for i in batch.rows[:3])
+                    raise TrainingError(
+                        f"{split.fold} step {step}: the loss is {loss.item()}; expected a number. "
+                        f"Lower training.learning_rate, or look at {names}."
+                    )
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+                optimiser.step()
+                step += 1
+                follow(average, network, config.average, step)
+                losses.append(loss.item() * len(batch.rows))
+
+            answers = predict(average, dev, scheme.labels, split.fold)
+            scores = _dev_scores(answers)
+            improved = (scores["dev_uar"], -scores["dev_nll"]) > best
+            line = Epoch(
+                split.fold, epoch, sum(losses) / len(training), rate, **scores,
+                best=improved, seconds=round(time.monotonic() - began, 3),
+            )  # fmt: skip
+            history.write(json.dumps(line._asdict()) + "\n")
+            history.flush()
+            models.save(average, model_config, folder / "last.safetensors")
+            if improved:
+                best, since_best = (scores["dev_uar"], -scores["dev_nll"]), 0
+                models.save(average, model_config, folder / "weights.safetensors")
+                best_answers = answers
+            else:
+                since_best += 1
+            on_epoch(line, config.epochs)
+            if since_best >= config.patience:
+                break
+
+    facts = {
+        **provenance,
+        "fold": split.fold,
+        "weights_sha256": hash_file(folder / "weights.safetensors"),
+        "n_parameters": models.count_parameters(network),
+        "n_train": len(training),
+        "n_dev": len(dev),
+        **_machine(),
+    }
+    write_json(facts, folder / "provenance.json")
+    best_answers.write(folder / "predictions_dev.csv")
+
+
+def _load_sides(
+    run: Run, split: Split, manifest: Manifest, store: FeatureStore
+) -> tuple[Examples, Examples]:
+    """Return the training and the dev examples of a fold; the test side stays unread."""
+    clips = {clip.clip_id: clip for clip in manifest}
+    features, scheme = str(run.experiment.features["name"]), run.experiment.scheme
+    training, dev = (
+        load_examples([clips[clip_id] for clip_id in split.side(side)], store, features, scheme)
+        for side in ("train", "dev")
+    )
+    if not len(dev) or not len(training):
+        raise TrainingError(f"{split.fold}: no clips in train or dev; expected some of each.")
+    return training, dev
+
+
+def _create_network(run: Run, training: Examples) -> tuple[Network, ModelConfig]:
+    """Return a fresh network that normalises by the training clips' statistics."""
+    settings = {key: value for key, value in run.experiment.model.items() if key != "name"}
+    config = ModelConfig(
+        str(run.experiment.model["name"]),
+        training.frames[0].shape[1],
+        len(run.experiment.scheme.labels),
+        settings,
+    )
+    network = models.create_model(config)
+    mean, deviation = fit_normalisation(training)
+    network.mean.copy_(mean)
+    network.deviation.copy_(deviation)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network, config
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Return the share of the learning rate at a step: a linear rise, then half a cosine to 0."""
+    rise = max(1, round(total * warmup))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+def soft_cross_entropy(
+    logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float
+) -> Tensor:
+    """Return the mean cross entropy of logits [B, K] to targets [B, K], clips weighted by class.
+
+    `weights` is [K]; a clip of mixed classes has the mixed weight. Smoothing moves that share of
+    each target to all classes alike (Szegedy et al. 2016, "Rethinking the Inception Architecture").
+    """
+    smooth = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    losses = -(smooth * torch.log_softmax(logits, 1)).sum(1)
+    if weights is not None:
+        losses = losses * (targets @ weights)
+    return losses.mean()
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the running average of weights towards the network's; faster in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
+    for mine, its in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mine.dtype.is_floating_point:
+            mine.lerp_(its, 1 - decay)
+        else:
+            mine.copy_(its)
+
+
+def _dev_scores(answers: Predictions) -> dict[str, float]:
+    confusion = confusion_matrix(answers.truth, answers.prediction, len(answers.labels))
+    return {
+        "dev_uar": float(uar(confusion)),
+        "dev_war": float(war(confusion)),
+        "dev_nll": negative_log_likelihood(answers.truth, answers.scores),
+    }
+
+
+# --- before and after --------------------------------------------------------------------------
+
+
+def _missing_clips(manifest: Manifest, allow_incomplete: bool) -> list[str]:
+    """Return what is missing of the published corpora, in words; refuse it unless allowed."""
+    findings = check_completeness(manifest, expected_clips(manifest))
+    texts = [finding.message for finding in findings]
+    if texts and not allow_incomplete:
+        raise AuditError(
+            f"{'; '.join(texts)}; expected all of it. Complete it, or add --allow-incomplete: "
+            f"every report will then say so."
+        )
+    return texts
+
+
+def _make_splits(manifest: Manifest, experiment: Experiment) -> tuple[Split, ...]:
+    config = experiment.split
+    if config.file:
+        splits = read_splits(config.file)
+    else:
+        splits = make_splits(manifest, config.protocol, seed=config.seed)
+    for number in config.folds:
+        if not 1 <= number <= len(splits):
+            raise ConfigError(f"split.folds has {number}; expected 1 to {len(splits)}.")
+    chosen = [splits[number - 1] for number in config.folds] or list(splits)
+    return tuple(chosen)
+
+
+def _fold_number(split: Split) -> int:
+    return int("".join(filter(str.isdecimal, split.fold)) or 0)
+
+
+def _machine() -> dict[str, Any]:
+    """Return what else a figure depends on: versions, processor, threads, command."""
+    return {
+        "versions": {p: version(p) for p in ("affectus", "torch", "numpy", "soundfile", "soxr")},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()

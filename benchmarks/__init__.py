@@ -1,0 +1,1 @@
+"""Speed beside peers, both measured in one run; each script prints one table."""

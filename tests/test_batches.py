@@ -1,0 +1,197 @@
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from affectus.batches import (
+    Examples,
+    augment,
+    class_weights,
+    collate,
+    fit_normalisation,
+    load_examples,
+    ordered_batches,
+    training_batches,
+)
+from affectus.emotions import label_scheme
+from affectus.errors import TrainingError
+from affectus.experiment import AugmentationConfig
+from affectus.manifest import Clip
+from affectus.store import FeatureStore, Result, write_shard
+
+OFF = AugmentationConfig(
+    band_masks=0, frame_masks=0, stretch=0.0, gain_db=0.0, mixup=0.0
+)  # fmt: skip
+
+
+def examples(lengths=(30, 10, 20, 40, 25), labels=(0, 1, 0, 1, 0), n_features=6):
+    rng = np.random.default_rng(0)
+    frames = [torch.from_numpy(rng.normal(3, 2, (n, n_features)).astype("f")) for n in lengths]
+    clips = [Clip(f"c/{i}", "c", None, speaker=f"c:{i}") for i in range(len(lengths))]
+    return Examples(tuple(clips), tuple(frames), np.array(labels))
+
+
+def drawn(found, config=OFF, seed=0, batch_size=2):
+    fill = fit_normalisation(found)[0]
+    return list(
+        training_batches(found, 2, batch_size, config, fill, np.random.default_rng(seed))
+    )  # fmt: skip
+
+
+def test_normalisation_is_numpys_over_all_frames():
+    found = examples()
+    mean, deviation = fit_normalisation(found)
+    every = np.concatenate([f.numpy() for f in found.frames])
+    np.testing.assert_allclose(mean, every.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(deviation, every.std(0), rtol=1e-5)
+
+
+def test_a_constant_column_gets_deviation_one():
+    found = examples()
+    for frames in found.frames:
+        frames[:, 2] = -100.0
+    assert fit_normalisation(found)[1][2] == 1.0
+
+
+def test_class_weights_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    found = examples()
+    expected = compute_class_weight("balanced", classes=np.arange(2), y=found.labels)
+    np.testing.assert_allclose(class_weights(found, 2), expected, rtol=1e-6)
+
+
+def test_a_label_without_clips_is_refused():
+    with pytest.raises(TrainingError, match="no training clip has label number 2 of 3"):
+        class_weights(examples(), 3)
+
+
+def test_every_clip_is_drawn_once_an_epoch():
+    rows = np.concatenate([batch.rows for batch in drawn(examples())])
+    assert sorted(rows) == [0, 1, 2, 3, 4]
+
+
+def test_batches_hold_what_they_say():
+    found = examples()
+    for batch in drawn(found):
+        for place, row in enumerate(batch.rows):
+            length = len(found.frames[row])
+            assert batch.inputs.voice_lengths[place] == length
+            assert torch.equal(batch.inputs.voice[place, :length], found.frames[row])
+            assert not batch.inputs.voice[place, length:].any()
+            assert batch.targets[place].argmax() == found.labels[row]
+
+
+def test_batches_are_drawn_by_the_seed():
+    def order(seed):
+        return [batch.rows.tolist() for batch in drawn(examples(), seed=seed)]
+
+    assert order(1) == order(1)
+    assert len({str(order(seed)) for seed in range(8)}) > 1
+
+
+def test_ordered_batches_leave_clips_as_they_are():
+    found = examples()
+    (batch,) = ordered_batches(found, 2)
+    assert batch.rows.tolist() == [1, 2, 4, 0, 3]
+    assert torch.equal(batch.inputs.voice[4, :40], found.frames[3])
+
+
+def test_collate_pads_with_zeros():
+    inputs = collate([torch.ones(2, 3), torch.ones(4, 3)])
+    assert inputs.voice.shape == (2, 16, 3)
+    assert inputs.voice.sum() == 18
+    assert inputs.voice_lengths.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("part", ["band_masks", "frame_masks", "stretch", "gain_db"])
+def test_augmentation_never_touches_the_stored_frames(part):
+    config = msgspec.structs.replace(OFF, **{part: 2 if part.endswith("masks") else 0.5})
+    found = examples()
+    before = [frames.clone() for frames in found.frames]
+    drawn(found, config)
+    assert all(torch.equal(a, b) for a, b in zip(before, found.frames, strict=True))
+
+
+def test_masks_set_whole_bands_and_frames_to_the_fill():
+    frames, fill = torch.zeros(50, 6), torch.arange(1.0, 7.0)
+    config = msgspec.structs.replace(OFF, band_masks=1, band_width=3)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        masked = augment(frames, config, fill, rng)
+        bands = (masked != 0).all(0)
+        assert torch.equal(masked[:, bands], fill[bands].expand(50, -1))
+        assert int(bands.sum()) <= 3 and not (masked[:, ~bands] != 0).any()
+    config = msgspec.structs.replace(OFF, frame_masks=1, frame_width=20)
+    for _ in range(20):
+        hit = (augment(frames, config, fill, rng) != 0).any(1)
+        assert int(hit.sum()) <= 10  # a fifth of 50
+
+
+def test_stretch_changes_the_length_within_its_bounds_and_keeps_values():
+    config = msgspec.structs.replace(OFF, stretch=0.25)
+    rng = np.random.default_rng(0)
+    ramp = torch.linspace(0, 1, 100)[:, None].expand(100, 6)
+    lengths = []
+    for _ in range(50):
+        stretched = augment(ramp, config, torch.zeros(6), rng)
+        lengths.append(len(stretched))
+        assert (stretched.diff(dim=0) >= -1e-6).all()
+        assert stretched.min() >= 0 and stretched.max() <= 1
+    assert 80 <= min(lengths) < 90 and 110 < max(lengths) <= 125
+
+
+def test_gain_moves_all_bands_alike():
+    config = msgspec.structs.replace(OFF, gain_db=6.0)
+    rng = np.random.default_rng(0)
+    gains = []
+    for _ in range(50):
+        louder = augment(torch.zeros(9, 6), config, torch.zeros(6), rng)
+        assert louder.unique().numel() == 1
+        gains.append(float(louder[0, 0]))
+    assert -6 <= min(gains) < -4 and 4 < max(gains) <= 6
+
+
+def test_mixup_mixes_frames_and_targets_by_the_same_share():
+    found = Examples(
+        examples().clips[:2],
+        (torch.full((5, 6), 1.0), torch.full((5, 6), 2.0)),
+        np.array([0, 1]),
+    )
+    config = msgspec.structs.replace(OFF, mixup=0.5)
+    for seed in range(10):
+        (batch,) = drawn(found, config, seed)
+        expected = batch.targets[:, 0] * 1 + batch.targets[:, 1] * 2
+        torch.testing.assert_close(batch.inputs.voice[:, 0, 0], expected)
+        torch.testing.assert_close(batch.targets.sum(1), torch.ones(2))
+        own = batch.targets[torch.arange(2), torch.from_numpy(found.labels[batch.rows])]
+        assert (own >= 0.5).all()
+
+
+def test_examples_come_from_the_store_with_the_schemes_labels(tmp_path):
+    arrays = {key: np.full((4, 3), n, np.float32) for n, key in enumerate("abc")}
+    with FeatureStore(tmp_path, create=True) as store, store.writing():
+        store.define("logmel", {"name": "logmel"})
+        ((shard, keys),) = store.plan("logmel", [(key, key) for key in arrays])
+        sha256 = write_shard(store.folder, "logmel", shard, arrays)
+        store.commit("logmel", shard, sha256, [Result(key, 4) for key in keys])
+        emotions = {"a": "calm", "b": "surprised", "c": "sad"}
+        clips = [Clip(k, "x", None, emotion=e, sha256=k) for k, e in emotions.items()]
+        found = load_examples(clips, store, "logmel", label_scheme("six"))
+    # calm counts as neutral in `six`, surprised is left out
+    assert [clip.clip_id for clip in found.clips] == ["a", "c"]
+    assert found.labels.tolist() == [0, 2]
+    assert found.frames[1][0, 0] == 2
+
+
+def test_features_that_are_not_finite_are_refused_by_name(tmp_path):
+    with FeatureStore(tmp_path, create=True) as store, store.writing():
+        store.define("logmel", {"name": "logmel"})
+        ((shard, _),) = store.plan("logmel", [("a", "a")])
+        sha256 = write_shard(
+            store.folder, "logmel", shard, {"a": np.full((2, 2), np.nan, np.float32)}
+        )
+        store.commit("logmel", shard, sha256, [Result("a", 2)])
+        clip = Clip("x/1", "x", None, emotion="sad", sha256="a")
+        with pytest.raises(TrainingError, match="'logmel' of x/1 are not finite"):
+            load_examples([clip], store, "logmel", label_scheme("six"))

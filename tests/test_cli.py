@@ -1,0 +1,293 @@
+"""The commands as a user types them, in one process; see test_demo.py for the whole chain."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from small_run import prepare
+
+from affectus.cli import app, run
+from affectus.experiment import write_experiment
+from affectus.media import write_audio
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with manifest, store, experiment, trained run and model folder."""
+    folder = tmp_path_factory.mktemp("cli")
+    write_experiment(prepare(folder), folder / "tones.toml")
+    runs = ["--runs", str(folder / "runs")]
+    assert run(["train", str(folder / "tones.toml"), *runs]) == 0
+    assert run(["evaluate", str(folder / "runs/tones"), "--on", "test"]) == 0
+    assert run(["export", str(folder / "runs/tones"), "-o", str(folder / "model")]) == 0
+    return folder
+
+
+@pytest.fixture
+def affectus(capsys):
+    """Run a command; return exit code, standard output and standard error."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def one_line(text):
+    """What a user error must be: one line, no traceback."""
+    assert text.count("\n") == 1 and "Traceback" not in text, text
+    return text
+
+
+def commands():
+    return [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("command", [*commands(), ""])
+def test_every_command_has_help(command, affectus):
+    code, out, _ = affectus(*([command] if command else []), "--help")
+    assert code == 0
+    assert len(out) > 100
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "affectus", "corpora", "--json"], capture_output=True, check=True
+    )
+    assert "ravdess" in [row["name"] for row in json.loads(done.stdout)]
+
+
+def test_import_prints_counts_and_notes(tmp_path, affectus):
+    (tmp_path / "mine.csv").write_text("file,emotion\na.wav,happy\nb.wav,sad\n")
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav", np.ones(8_000, np.float32) / 9)
+    code, out, err = affectus("import", "table", tmp_path / "mine.csv", "-o", tmp_path / "m.csv")
+    assert (code, out) == (0, f"{tmp_path}/m.csv: 2 clips of 0 speakers\n")
+    assert "no speaker is known" in err
+
+
+def test_import_exits_1_when_files_are_not_understood(tmp_path, affectus):
+    for name in ("03-01-05-01-02-01-12", "03-01-09-01-02-01-12"):
+        write_audio(tmp_path / f"{name}.wav", np.ones(8_000, np.float32) / 9)
+    code, out, err = affectus("import", "ravdess", tmp_path, "-o", tmp_path / "m.csv")
+    assert code == 1
+    assert "1 clips of 1 speakers, 1 files not understood" in out
+    assert "emotion is '09'; expected 01 to 08" in err
+
+
+def test_import_never_overwrites_its_source(tmp_path, affectus):
+    (tmp_path / "m.csv").write_text("file,emotion,speaker\na.wav,happy,1\n")
+    code, _, err = affectus("import", "table", tmp_path / "m.csv", "-o", tmp_path / "m.csv")
+    assert code == 2 and "would overwrite the table" in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("import", "crema", "."), "no corpus 'crema'; known corpora: ravdess"),
+        (("import", "ravdes", "."), "Did you mean 'ravdess'?"),
+        (("import", "ravdess", "nowhere"), "no such folder; expected a folder of recordings"),
+        (("audit", "nothing.csv"), "no such file; expected a manifest"),
+        (("status", "nowhere"), "no feature store; expected a folder with index.sqlite"),
+        (("train", "nothing.toml"), "No such file or directory; expected an experiment"),
+        (("evaluate", "nowhere"), "no run; expected a folder with experiment.toml"),
+        (("evaluate", "nowhere", "--on", "train"), "no such side; expected dev or test"),
+        (("export", "nowhere", "-o", "m"), "no run; expected a folder"),
+        (("predict", "x.wav", "--model", "nowhere"), "no such folder; expected a model folder"),
+        (("split",), "no manifest; expected one"),
+    ],
+)
+def test_user_errors_are_one_line_and_exit_2(arguments, message, affectus):
+    code, out, err = affectus(*arguments)
+    assert (code, out) == (2, "")
+    assert message in one_line(err)
+
+
+def test_an_unknown_emotion_lists_the_known_and_proposes_the_nearest(tmp_path, affectus):
+    (tmp_path / "mine.csv").write_text("file,emotion,speaker\na.wav,hapy,1\n")
+    code, _, err = affectus("import", "table", tmp_path / "mine.csv")
+    assert code == 2
+    assert "mine.csv:2: emotion 'hapy' is not known; known emotions: neutral, calm" in one_line(err)
+    assert "Did you mean 'happy'?" in err
+
+
+def test_unknown_protocols_features_and_keys_propose_the_nearest(place, affectus):
+    manifest = place / "manifest.csv"
+    code, _, err = affectus("split", manifest, "--protocol", "sequential-5folds")
+    assert code == 2 and "Did you mean 'sequential-5fold'?" in one_line(err)
+    code, _, err = affectus("extract", manifest, "--store", "s", "--features", "logmels")
+    assert code == 2 and "Did you mean 'logmel'?" in one_line(err)
+    code, _, err = affectus("train", place / "tones.toml", "--set", "training.epoch=3")
+    assert code == 2 and "Did you mean 'epochs'?" in one_line(err)
+
+
+def test_a_store_with_other_parameters_is_refused_naming_them(place, affectus):
+    arguments = ("extract", place / "manifest.csv", "--store", place / "store")
+    code, _, err = affectus(*arguments, "--set", "n_mels=64", "--set", "f_max=6000.0")
+    assert code == 2
+    assert "n_mels is 32 there and 64 here; expected the same" in one_line(err)
+
+
+def test_audit_exits_0_on_sound_data_and_prints_json(place, affectus):
+    code, out, _ = affectus("audit", place / "manifest.csv", "--json")
+    assert code == 0
+    assert json.loads(out)["counts"][0]["present"] == 72
+
+
+def test_audit_exits_1_and_names_what_is_wrong(tmp_path, affectus):
+    for name in ("03-01-05-01-02-01-12", "03-01-05-02-02-01-12"):
+        write_audio(tmp_path / f"{name}.wav", np.ones(8_000, np.float32) / 9)
+    affectus("import", "ravdess", tmp_path, "-o", tmp_path / "m.csv")
+    code, out, _ = affectus("audit", tmp_path / "m.csv")
+    assert code == 1
+    assert "ravdess: 2 of 1,440 clips" in out
+    assert "identical audio (the files are byte-identical)" in out
+
+
+def test_split_prints_sizes_and_writes_folds(place, affectus, tmp_path):
+    out_file = tmp_path / "split.json"
+    code, out, _ = affectus(
+        "split", place / "manifest.csv", "--protocol", "leave-one-speaker-out", "-o", out_file
+    )
+    assert code == 0 and "fold-6" in out
+    assert len(json.loads(out_file.read_text())["folds"]) == 6
+    code, out, _ = affectus("split", "--list", "--json")
+    assert "random-5fold" in [row["protocol"] for row in json.loads(out)]
+
+
+def test_extract_again_finds_all_done(place, affectus):
+    arguments = ("extract", place / "manifest.csv", "--store", place / "store")
+    code, out, _ = affectus(*arguments, "--set", "n_mels=32", "--set", "f_max=6000.0", "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["planned"], report["done"], report["new"]) == (72, 72, 0)
+
+
+def test_extract_names_what_failed_and_status_remembers(place, tmp_path, affectus):
+    write_audio(tmp_path / "good.wav", np.ones(8_000, np.float32) / 9)
+    (tmp_path / "bad.wav").write_text("not audio")
+    (tmp_path / "mine.csv").write_text("file,emotion,speaker\ngood.wav,sad,1\nbad.wav,sad,2\n")
+    affectus("import", "table", tmp_path / "mine.csv", "-o", tmp_path / "m.csv")
+    code, out, err = affectus("extract", tmp_path / "m.csv", "--store", tmp_path / "s")
+    assert code == 1
+    assert "2 planned = 1 done (1 now) + 1 failed + 0 skipped" in out
+    assert "no features: mine/bad.wav: E1002 not audio: a text" in err
+    code, out, _ = affectus("status", tmp_path / "s")
+    assert code == 1 and "failed: mine/bad.wav: E1002" in out
+
+
+def test_evaluate_writes_json_and_a_report(place, affectus):
+    code, out, _ = affectus("evaluate", place / "runs/tones", "--on", "test", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["n_answered"] == found["n_planned"] == 24
+    assert json.loads((place / "runs/tones/evaluation_test.json").read_text()) == found
+    assert "<html" in (place / "runs/tones/report_test.html").read_text()
+
+
+def test_predict_answers_in_words_json_and_csv(place, affectus):
+    file = place / "recordings/spk0/angry_0.wav"
+    model = ("--model", place / "model")
+    code, out, err = affectus("predict", file, *model)
+    assert code == 0 and err == ""
+    assert out.startswith(f"{file}: angry\n")
+    _, out, _ = affectus("predict", file, *model, "--json")
+    (answer,) = json.loads(out)["predictions"]
+    assert answer["emotion"] == "angry" and answer["warnings"] == []
+    _, out, _ = affectus("predict", file, *model, "--csv")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert list(row) == ["file", "start", "end", "emotion", "neutral", "happy", "sad", "angry"]
+    assert float(row["angry"]) == answer["scores"]["angry"]
+
+
+def test_predict_takes_folders(place, affectus):
+    code, out, _ = affectus(
+        "predict", place / "recordings/spk1", "--model", place / "model", "--csv"
+    )
+    assert code == 0
+    assert len(out.splitlines()) == 1 + 12
+
+
+def test_good_files_are_answered_beside_bad_ones(place, tmp_path, affectus):
+    good = place / "recordings/spk0/sad_0.wav"
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"")
+    gone = tmp_path / "gone.wav"
+    code, out, err = affectus(
+        "predict", gone, good, bad, good, "--model", place / "model", "--json"
+    )
+    assert code == 1
+    found = json.loads(out)
+    assert [answer["emotion"] for answer in found["predictions"]] == ["sad", "sad"]
+    assert [failure["code"] for failure in found["failed"]] == ["E1000", "E1001"]
+    assert "E1000" in err and "E1001" in err
+
+
+def test_one_bad_file_alone_exits_2_and_one_beyond_a_limit_4(place, tmp_path, affectus):
+    (tmp_path / "text.wav").write_text("hello")
+    code, _, err = affectus("predict", tmp_path / "text.wav", "--model", place / "model")
+    assert code == 2 and "E1002" in one_line(err)
+    file = place / "recordings/spk0/sad_0.wav"
+    arguments = ("predict", file, "--model", place / "model", "--max-seconds", "0.2")
+    code, _, err = affectus(*arguments)
+    assert code == 4 and "E1502" in one_line(err)
+
+
+def test_predict_on_silence_says_no_answer(place, tmp_path, affectus):
+    write_audio(tmp_path / "x.wav", np.zeros(16_000, np.float32))
+    code, out, _ = affectus("predict", tmp_path / "x.wav", "--model", place / "model")
+    assert code == 0
+    assert "no answer" in out and "W1304" in out
+    _, out, _ = affectus("predict", tmp_path / "x.wav", "--model", place / "model", "--csv")
+    assert out.splitlines()[1] == f"{tmp_path}/x.wav,,,,,,,"
+
+
+def test_a_model_with_one_bit_flipped_is_refused(place, tmp_path, affectus):
+    import shutil
+
+    shutil.copytree(place / "model", tmp_path / "m")
+    data = bytearray((tmp_path / "m/model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "m/model.onnx").write_bytes(data)
+    code, out, err = affectus(
+        "predict", place / "recordings/spk0/sad_0.wav", "--model", tmp_path / "m"
+    )
+    assert (code, out) == (2, "")
+    assert "the file has changed since it was exported" in one_line(err)
+
+
+def test_a_run_is_not_overwritten_by_training_again(place, affectus):
+    code, _, err = affectus("train", place / "tones.toml", "--runs", place / "runs")
+    assert code == 2 and "there already; expected a new name" in one_line(err)
+
+
+def test_an_interruption_exits_130_and_says_what_to_do(place, affectus, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("affectus.extraction.extract_features", interrupt)
+    code, _, err = affectus("extract", place / "manifest.csv", "--store", place / "store")
+    assert code == 130 and "run the command again to go on" in err
+
+
+def test_wrong_arguments_exit_2_with_usage(affectus):
+    code, _, err = affectus("predict")
+    assert code == 2 and "Missing argument" in err
+    code, _, err = affectus("predikt")
+    assert code == 2 and "Did you mean 'predict'?" in err
+
+
+def test_an_error_of_our_own_code_is_not_hidden(monkeypatch, affectus, place):
+    # Only user errors become one line: a bug keeps its traceback.
+    def broken(*arguments):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("affectus.predictor.load_model", broken)
+    with pytest.raises(ZeroDivisionError):
+        affectus("predict", "x.wav", "--model", place / "model")

@@ -1,0 +1,171 @@
+import dataclasses
+
+import pytest
+import torch
+
+from affectus import models
+from affectus.errors import ConfigError, ModelError
+from affectus.models import Inputs, ModelConfig, create_model
+
+SMALL = {
+    "cnn": {"channels": [8, 8, 8, 8], "n_dense": [16]},
+    "crnn": {"channels": [8, 8, 8], "n_hidden": 8, "n_attention": 8},
+}
+N_FEATURES, N_LABELS = 32, 5
+
+
+def small(name):
+    torch.manual_seed(0)
+    return create_model(ModelConfig(name, N_FEATURES, N_LABELS, SMALL[name]))
+
+
+def clips(lengths, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(n, N_FEATURES, generator=generator) for n in lengths]
+
+
+def batch(frames):
+    padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
+    return Inputs(padded, torch.tensor([len(f) for f in frames]))
+
+
+def warmed(name):
+    """A network whose batch normalisation has seen data, so that its statistics matter."""
+    network = small(name)
+    network.mean.fill_(0.3)
+    network.deviation.fill_(2.0)
+    network.train()
+    for seed in range(3):
+        network(batch(clips([40, 60, 50, 33], seed)))
+    return network.eval()
+
+
+@pytest.fixture(params=models.list_models())
+def name(request):
+    return request.param
+
+
+def test_every_model_is_tested():
+    assert set(SMALL) == set(models.list_models())
+
+
+def test_logits_have_one_row_a_clip_and_one_column_a_label(name):
+    assert warmed(name)(batch(clips([50, 20, 1]))).shape == (3, N_LABELS)
+
+
+@torch.no_grad()
+def test_padding_does_not_change_the_logits(name):
+    network = warmed(name)
+    frames = clips([1, 2, 3, 5, 8, 15, 16, 17, 40, 63, 64, 65, 100])
+    together = network(batch(frames))
+    alone = torch.cat([network(batch([clip])) for clip in frames])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_what_lies_in_the_padding_does_not_matter(name):
+    network = warmed(name)
+    inputs = batch(clips([40, 13]))
+    rubbish = inputs.voice.clone()
+    rubbish[1, 13:] = 1e4
+    torch.testing.assert_close(
+        network(inputs), network(Inputs(rubbish, inputs.voice_lengths)), atol=1e-5, rtol=1e-5
+    )
+
+
+@torch.no_grad()
+def test_the_last_frame_of_a_clip_matters(name):
+    # The counterpart: a mask that is one frame short would pass the tests above.
+    network = warmed(name)
+    for length in (5, 16, 17, 30):
+        (clip,) = clips([length])
+        changed = clip.clone()
+        changed[-1] += 5
+        assert not torch.equal(network(batch([clip])), network(batch([changed])))
+
+
+def test_one_batch_can_be_learnt_by_heart(name):
+    network = small(name).train()
+    inputs, labels = batch(clips([30] * 10)), torch.arange(10) % N_LABELS
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
+            module.p = 0.0
+    for _ in range(60):
+        loss = torch.nn.functional.cross_entropy(network(inputs), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.1
+
+
+def test_the_same_seed_gives_the_same_weights(name):
+    one, other = small(name).state_dict(), small(name).state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    torch.manual_seed(1)
+    third = create_model(ModelConfig(name, N_FEATURES, N_LABELS, SMALL[name])).state_dict()
+    assert any(not torch.equal(one[key], third[key]) for key in one)
+
+
+def test_statistics_normalise_the_input(name):
+    network = warmed(name)
+    inputs = batch(clips([30, 20]))
+    plain = small(name).eval()
+    plain.load_state_dict(network.state_dict())
+    plain.mean.zero_()
+    plain.deviation.fill_(1)
+    scaled = Inputs((inputs.voice - 0.3) / 2, inputs.voice_lengths)
+    torch.testing.assert_close(network(inputs), plain(scaled))
+
+
+def test_saved_is_loaded(name, tmp_path):
+    network = warmed(name)
+    config = ModelConfig(name, N_FEATURES, N_LABELS, SMALL[name])
+    models.save(network, config, tmp_path / "weights.safetensors")
+    loaded, its_config = models.load(tmp_path / "weights.safetensors")
+    assert its_config == config
+    inputs = batch(clips([30, 20]))
+    assert torch.equal(network(inputs), loaded(inputs))
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+def test_loading_leaves_the_random_state_alone(tmp_path):
+    config = ModelConfig("crnn", N_FEATURES, N_LABELS, SMALL["crnn"])
+    models.save(small("crnn"), config, tmp_path / "w")
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    models.load(tmp_path / "w")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    config = ModelConfig("crnn", N_FEATURES, N_LABELS, SMALL["crnn"])
+    wrong = dataclasses.replace(config, n_labels=N_LABELS + 1)
+    models.save(small("crnn"), wrong, tmp_path / "w")
+    with pytest.raises(ModelError, match="size mismatch"):
+        models.load(tmp_path / "w")
+    (tmp_path / "text").write_text("not weights")
+    with pytest.raises(ModelError, match="expected weights written by this package"):
+        models.load(tmp_path / "text")
+
+
+def test_unknown_models_and_settings_propose_the_nearest():
+    with pytest.raises(ConfigError, match=r"no model 'crn'; known models: cnn, crnn\..*'crnn'"):
+        create_model(ModelConfig("crn", 32, 5))
+    with pytest.raises(ConfigError, match=r"no setting 'dropuot'.*Did you mean 'dropout'\?"):
+        create_model(ModelConfig("crnn", 32, 5, {"dropuot": 0.1}))
+
+
+def test_sizes_that_do_not_fit_are_refused_in_words():
+    with pytest.raises(ConfigError, match="4 blocks halve 8 bands to nothing; expected settings"):
+        create_model(ModelConfig("cnn", 8, 5))
+
+
+def test_the_default_networks_have_the_documented_sizes():
+    # Stated in docs/design.md; a change of either belongs in the changelog.
+    counts = {
+        name: models.count_parameters(create_model(ModelConfig(name, 64, 8)))
+        for name in models.list_models()
+    }
+    assert counts == {"cnn": 1_046_504, "crnn": 467_561}

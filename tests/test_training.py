@@ -1,0 +1,308 @@
+import hashlib
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from small_run import prepare
+
+from affectus import models
+from affectus.errors import (
+    AuditError,
+    DiskError,
+    EvaluationError,
+    SplitError,
+    StoreError,
+    TrainingError,
+)
+from affectus.evaluation import Predictions
+from affectus.manifest import Manifest
+from affectus.runs import open_run, read_history, read_provenance
+from affectus.splits import make_splits, write_splits
+from affectus.store import FeatureStore
+from affectus.training import (
+    evaluate_run,
+    follow,
+    predict_side,
+    schedule,
+    soft_cross_entropy,
+    train,
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def run(experiment, tmp_path_factory):
+    return train(experiment, tmp_path_factory.mktemp("runs"))
+
+
+def short(experiment, **changes):
+    training = msgspec.structs.replace(experiment.training, epochs=2)
+    return msgspec.structs.replace(experiment, training=training, **changes)
+
+
+def test_easy_classes_are_learnt_for_unseen_speakers(run):
+    assert evaluate_run(run, "test").uar.value > 0.8
+
+
+def test_a_run_holds_everything_it_should(run):
+    for split in run.splits:
+        names = {path.name for path in run.fold_dir(split).iterdir()}
+        assert names >= {
+            "history.jsonl",
+            "weights.safetensors",
+            "last.safetensors",
+            "predictions_dev.csv",
+            "provenance.json",
+        }
+    assert open_run(run.folder) == run
+
+
+def test_the_best_epoch_by_dev_uar_is_kept(run):
+    for split in run.splits:
+        history = [epoch for epoch in read_history(run) if epoch.fold == split.fold]
+        best = max(history, key=lambda epoch: (epoch.dev_uar, -epoch.dev_nll))
+        assert [epoch.epoch for epoch in history if epoch.best][-1] == best.epoch
+        kept = Predictions.read(run.fold_dir(split) / "predictions_dev.csv")
+        assert np.mean(kept.prediction == kept.truth) == pytest.approx(best.dev_war)
+
+
+def test_dev_predictions_are_those_of_the_kept_weights(run, experiment):
+    from affectus.batches import load_examples
+    from affectus.training import predict
+
+    split = run.splits[0]
+    network, _ = models.load(run.fold_dir(split) / "weights.safetensors")
+    clips = {clip.clip_id: clip for clip in Manifest.read(experiment.manifest)}
+    with FeatureStore(experiment.store) as store:
+        dev = load_examples([clips[i] for i in split.dev], store, "logmel", experiment.scheme)
+    again = predict(network, dev, experiment.scheme.labels)
+    kept = Predictions.read(run.fold_dir(split) / "predictions_dev.csv")
+    np.testing.assert_allclose(again.scores, kept.scores, atol=1e-6)
+
+
+def test_normalisation_comes_from_training_clips_alone(run, experiment):
+    split = run.splits[0]
+    network, _ = models.load(run.fold_dir(split) / "weights.safetensors")
+    clips = {clip.clip_id: clip for clip in Manifest.read(experiment.manifest)}
+    with FeatureStore(experiment.store) as store:
+        frames = np.concatenate(
+            [store.get("logmel", clips[clip_id].content_key) for clip_id in split.train]
+        )
+    np.testing.assert_allclose(network.mean, frames.mean(0), rtol=1e-4)
+
+
+def test_training_never_reads_the_test_side(experiment, tmp_path, monkeypatch):
+    read = set()
+    get = FeatureStore.get
+
+    def spy(self, name, key):
+        read.add(key)
+        return get(self, name, key)
+
+    monkeypatch.setattr(FeatureStore, "get", spy)
+    only = short(experiment, split=msgspec.structs.replace(experiment.split, folds=(1,)))
+    trained = train(only, tmp_path)
+    clips = {clip.clip_id: clip for clip in Manifest.read(experiment.manifest)}
+    (split,) = trained.splits
+    assert read == {clips[i].content_key for i in (*split.train, *split.dev)}
+    evaluate_run(trained, "dev")
+    assert not read & {clips[i].content_key for i in split.test}
+    predict_side(trained, "test")
+    assert read >= {clips[i].content_key for i in split.test}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(experiment, tmp_path):
+    def weights(name, seed):
+        training = msgspec.structs.replace(experiment.training, epochs=2, seed=seed)
+        split = msgspec.structs.replace(experiment.split, folds=(1,))
+        made = msgspec.structs.replace(experiment, name=name, training=training, split=split)
+        folder = train(made, tmp_path).folder
+        return hashlib.sha256((folder / "fold-1/weights.safetensors").read_bytes()).hexdigest()
+
+    assert weights("a", 3) == weights("b", 3) != weights("c", 4)
+
+
+def test_resume_keeps_finished_folds(experiment, tmp_path):
+    config = short(experiment)
+    run = train(config, tmp_path)
+    kept = (run.folder / "fold-1/weights.safetensors").stat().st_mtime_ns
+    (run.folder / "fold-2/predictions_dev.csv").unlink()
+    epochs = []
+    train(config, tmp_path, resume=True, on_epoch=lambda epoch, _: epochs.append(epoch.fold))
+    assert set(epochs) == {"fold-2"}
+    assert (run.folder / "fold-1/weights.safetensors").stat().st_mtime_ns == kept
+
+
+def test_provenance_names_its_parents(run, experiment):
+    facts = read_provenance(run)[0]
+    assert facts["manifest_sha256"] == Manifest.read(experiment.manifest).sha256
+    data = (run.folder / "fold-1/weights.safetensors").read_bytes()
+    assert facts["weights_sha256"] == hashlib.sha256(data).hexdigest()
+    assert facts["features"]["n_mels"] == 32
+    assert facts["versions"]["torch"] == torch.__version__
+
+
+def test_early_stopping_ends_a_fold(experiment, tmp_path):
+    training = msgspec.structs.replace(
+        experiment.training, epochs=200, patience=2, learning_rate=1e-9
+    )
+    split = msgspec.structs.replace(experiment.split, folds=(1,))
+    config = msgspec.structs.replace(experiment, training=training, split=split)
+    history = read_history(train(config, tmp_path))
+    last_best = max(epoch.epoch for epoch in history if epoch.best)
+    assert history[-1].epoch == last_best + 2 < 200
+
+
+def test_features_with_other_parameters_are_refused(experiment, tmp_path):
+    config = short(experiment, features={"name": "logmel", "n_mels": 40, "f_max": 6_000.0})
+    with pytest.raises(StoreError, match="n_mels is 32 there and 40 here"):
+        train(config, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_features_that_were_not_extracted_are_refused_with_the_command(experiment, tmp_path):
+    manifest = Manifest.read(experiment.manifest)
+    FeatureStore(tmp_path / "store", create=True).close()
+    with pytest.raises(StoreError, match=r"no features 'logmel'.*affectus extract"):
+        train(short(experiment, store=str(tmp_path / "store")), tmp_path)
+    assert len(manifest) == 72
+
+
+def test_an_incomplete_corpus_is_refused_and_named_in_the_evaluation(experiment, tmp_path):
+    # The tones under RAVDESS's name: two of its 1,440 clips.
+    from affectus.corpora import load_corpus
+    from affectus.extraction import extract_features
+    from affectus.features import create_extractor
+    from affectus.media import write_audio
+
+    rng = np.random.default_rng(0)
+    for actor in range(1, 7):
+        for code in ("01", "03", "04", "05"):
+            wave = rng.normal(0, 0.1, 8_000).astype(np.float32)
+            write_audio(tmp_path / f"03-01-{code}-01-01-01-{actor:02d}.wav", wave)
+    manifest = load_corpus("ravdess", tmp_path)
+    manifest.write(tmp_path / "ravdess.csv")
+    extractor = create_extractor("logmel", n_mels=32, f_max=6_000.0)
+    extract_features(manifest, extractor, tmp_path / "store")
+    config = short(
+        experiment, manifest=str(tmp_path / "ravdess.csv"), store=str(tmp_path / "store")
+    )
+    with pytest.raises(AuditError, match=r"ravdess: 24 of 1,440 clips.*--allow-incomplete"):
+        train(config, tmp_path / "runs")
+    run = train(config, tmp_path / "runs", allow_incomplete=True)
+    (caution, *_) = evaluate_run(run, "test").cautions
+    assert caution.startswith("ravdess: 24 of 1,440 clips")
+
+
+def test_a_leaking_split_is_refused_and_stamped_when_allowed(experiment, tmp_path):
+    manifest = Manifest.read(experiment.manifest)
+    split = make_splits(manifest, "sequential-6fold")[0]
+    moved = replace(
+        split, train=split.train + split.test[:4], test=split.test[4:], protocol="own", text="own"
+    )
+    write_splits([moved], tmp_path / "split.json")
+    config = short(
+        experiment,
+        split=msgspec.structs.replace(
+            experiment.split, file=str(tmp_path / "split.json"), folds=()
+        ),
+    )
+    with pytest.raises(SplitError, match=r"1 speaker \(tones:0\) in both train and test"):
+        train(config, tmp_path / "runs")
+    run = train(config, tmp_path / "runs", allow_leak=True)
+    evaluation = evaluate_run(run, "test")
+    assert any("tones:0) in both train and test" in text for text in evaluation.cautions)
+    assert any("LEAKY" in text for text in evaluation.cautions)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_clips(experiment, tmp_path):
+    training = msgspec.structs.replace(
+        experiment.training, learning_rate=1e30, precision="float32", clip_norm=1e30
+    )
+    config = msgspec.structs.replace(experiment, training=training)
+    with pytest.raises(TrainingError, match=r"fold-1 step \d+: the loss is (nan|inf).*tones/spk"):
+        train(config, tmp_path)
+
+
+def test_a_manifest_that_changed_is_not_evaluated(experiment, tmp_path):
+    manifest = Manifest.read(experiment.manifest)
+    manifest.write(tmp_path / "manifest.csv")
+    run = train(short(experiment, manifest=str(tmp_path / "manifest.csv")), tmp_path / "runs")
+    Manifest(manifest.clips[1:]).write(tmp_path / "manifest.csv")
+    with pytest.raises(TrainingError, match="changed since the run was trained"):
+        evaluate_run(run, "test")
+
+
+def test_the_schedule_rises_to_one_and_falls_to_zero():
+    rates = [schedule(step, 100, 0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert all(a <= b for a, b in pairwise(rates[:11]))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+
+
+def test_the_loss_is_torchs_cross_entropy():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(7, 4, generator=generator)
+    labels = torch.arange(7) % 4
+    targets = torch.nn.functional.one_hot(labels, 4).float()
+    for smoothing in (0.0, 0.1):
+        ours = soft_cross_entropy(logits, targets, None, smoothing)
+        theirs = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        torch.testing.assert_close(ours, theirs)
+    weights = torch.tensor([1.0, 2.0, 0.5, 4.0])
+    ours = soft_cross_entropy(logits, targets, weights, 0.0)
+    theirs = torch.nn.functional.cross_entropy(logits, labels, weights, reduction="sum") / 7
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_average_follows_and_without_decay_is_the_network():
+    network, average = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    follow(average, network, 0.0, 1)
+    assert torch.equal(average.weight, network.weight)
+    with torch.no_grad():
+        network.weight += 1
+    follow(average, network, 0.9, 1_000)
+    torch.testing.assert_close(average.weight, network.weight - 0.9)
+
+
+def test_history_is_a_line_an_epoch(run):
+    lines = (run.folder / "fold-1/history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def test_weights_that_are_not_the_trained_ones_are_refused(experiment, tmp_path):
+    run = train(short(experiment), tmp_path)
+    path = run.folder / "fold-1/weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match="not the weights that this fold trained"):
+        evaluate_run(run, "test")
+
+
+def test_a_full_disk_is_one_line_and_exit_5(experiment, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("affectus.training.models.save", full)
+    with pytest.raises(DiskError, match=r"fold-1: .*No space left.*--resume") as caught:
+        train(short(experiment), tmp_path)
+    assert caught.value.exit_code == 5
+    monkeypatch.undo()
+    assert train(short(experiment), tmp_path, resume=True).splits
+
+
+def test_only_dev_and_test_are_judged(run):
+    with pytest.raises(EvaluationError, match="side 'train': not to be judged"):
+        evaluate_run(run, "train")
