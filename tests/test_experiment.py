@@ -375,7 +375,7 @@ def test_the_scheme_is_that_of_the_labels(labels, k, calm_counts_as):
 )
 def test_a_policy_that_contradicts_the_scheme_is_refused(labels):
     # At once: a training would make its folder first.
-    with pytest.raises(ConfigError, match="^experiment: labels: "):
+    with pytest.raises(ConfigError, match=r"^experiment: labels: "):
         make_experiment({**BARE, "labels": labels})
 
 
