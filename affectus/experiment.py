@@ -264,6 +264,7 @@ def _in_words(error: str, content: Mapping[str, Any]) -> str:
     known = [word for option in (kind, *get_args(kind)) for word in get_args(option)]
     choices = [word for word in known if isinstance(word, str)]
     expected = text.removeprefix("Expected ").partition(", got ")[0]
+    expected = {"str": "text", "array": "a list", "object": "a table"}.get(expected, expected)
     if choices:
         expected = " or ".join(choices)
     return f"{place} is {value!r}; expected {expected}"

@@ -263,8 +263,14 @@ class FeatureStore:
         return list(shards.items())
 
     def _connect(self) -> sqlite3.Connection:
+        path = self.folder / "index.sqlite"
+        uri = path.absolute().as_uri()
+        if not os.access(self.folder, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+            uri += (
+                "?immutable=1"  # read-only, and nobody writes: SQLite need make no files beside it
+            )
         # Transactions are written out (isolation_level None), so that each is seen in the code.
-        index = sqlite3.connect(self.folder / "index.sqlite", timeout=30, isolation_level=None)
+        index = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
         try:
             (version,) = index.execute("PRAGMA user_version").fetchone()
             if version not in (0, _VERSION):

@@ -1,6 +1,7 @@
 """Splits: speakers and recordings never cross, every clip is judged once, the guard sees leaks."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -201,7 +202,7 @@ def test_folds_do_not_depend_on_the_order_of_rows_or_on_the_process():
     """
     found = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, text=True,
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, text=True,
             capture_output=True, check=True,
         ).stdout
         for seed in "123"

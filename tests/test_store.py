@@ -26,7 +26,7 @@ from affectus.errors import DiskError, StoreError
 from affectus.store import FeatureStore, Item, Result, shard_path, write_shard
 
 RECORD = {"name": "toy", "version": 1, "n_mels": 4, "f_max": 8000.0, "trim_db": None}
-STRIDE = 7  # steps between two kills; 1 kills at every line, in half a minute
+STRIDE = 11  # steps between two kills; 1 kills at every line, in half a minute
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(10)]
 
 
@@ -588,15 +588,37 @@ def test_a_file_in_the_place_of_the_folder_is_an_error_of_the_disk(tmp_path):
         FeatureStore(tmp_path / "file", create=True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_an_error_of_the_disk(filled):
+@pytest.fixture(params=["told so", "truly"])
+def read_only(request, filled, monkeypatch):
+    if request.param == "told so":
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    elif os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
     filled.chmod(0o500)
-    try:
-        with pytest.raises(DiskError) as caught:
-            fill(filled)
-        assert str(filled) in str(caught.value)
-    finally:
-        filled.chmod(0o700)
+    yield filled
+    filled.chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_written_can_be_read(read_only):
+    before = sorted(path.name for path in read_only.iterdir())
+    with FeatureStore(read_only) as store:
+        store.define("toy", RECORD)
+        assert all(store.get("toy", key).tobytes() == array(key).tobytes() for key in KEYS)
+    assert sorted(path.name for path in read_only.iterdir()) == before
+
+
+def test_a_folder_that_may_not_be_written_refuses_a_writer_in_words(read_only):
+    with pytest.raises(DiskError) as caught:
+        fill(read_only, [*KEYS, "new"])
+    assert str(caught.value).startswith(f"DiskError: {read_only}")
+    assert caught.value.exit_code == 5
+
+
+def test_odd_letters_in_the_name_of_the_folder_do_no_harm(tmp_path):
+    folder = tmp_path / "100% ?immutable=1 #é"
+    fill(folder)
+    with FeatureStore(folder) as store:
+        assert store.get("toy", KEYS[0]).tobytes() == array(KEYS[0]).tobytes()
 
 
 def test_every_step_is_on_the_disk_before_the_next(tmp_path, monkeypatch):
