@@ -67,7 +67,7 @@ def run_demo(
             experiment,
             folder / "runs",
             allow_incomplete=True,
-            on_epoch=lambda e, total: advance(e.epoch, total, f"dev UAR {e.dev_uar:.3f}"),
+            on_epoch=lambda e, done, total: advance(done, total, f"dev UAR {e.dev_uar:.3f}"),
         )
     say(f"7. affectus evaluate {run.folder} --on test")
     evaluation = evaluate_run(run, "test")

@@ -197,8 +197,8 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     @property
     def chance(self) -> float:
-        """The UAR of an answer that never depends on the clip: 1 / K."""
-        return 1 / len(self.labels)
+        """The UAR of an answer that never depends on the clip: 1 / labels that have clips."""
+        return 1 / sum(score.n > 0 for score in self.classes)
 
 
 def evaluate_predictions(

@@ -58,9 +58,10 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How the weights are found.
 
     AdamW; the rate rises over the `warmup` share of all steps and falls as a cosine. `average` is
-    the decay of the running average of weights that is judged and kept (0: none). `patience` epochs
-    without a better dev UAR end it. `precision` is bf16 or float32; dev and test are always judged
-    in float32.
+    the decay of the running average of weights that is judged and kept (0: none). The best epoch
+    has the highest dev UAR, averaged over it and the `smooth` - 1 before: with a hundred dev clips,
+    one epoch's is luck. `patience` epochs without a better one end it. `precision` is bf16 or
+    float32; dev and test are always judged in float32.
     """
 
     epochs: Annotated[int, Meta(ge=1, le=100_000)] = 45
@@ -72,6 +73,7 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     class_weights: bool = True
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
+    smooth: Annotated[int, Meta(ge=1)] = 5
     patience: Annotated[int, Meta(ge=1)] = 20
     precision: Literal["bf16", "float32"] = "bf16"
     seed: Seed = 0

@@ -11,6 +11,7 @@ import math
 import platform
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -53,7 +54,7 @@ from affectus.store import FeatureStore
 
 _OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "cautions")
 
-Progress = Callable[[Epoch, int], None]  # (the epoch that ended, epochs in all)
+Progress = Callable[[Epoch, int, int], None]  # (what ended, epochs done, of all folds)
 
 
 def train(
@@ -63,7 +64,7 @@ def train(
     resume: bool = False,
     allow_incomplete: bool = False,
     allow_leak: bool = False,
-    on_epoch: Progress = lambda epoch, total: None,
+    on_epoch: Progress = lambda epoch, done, total: None,
 ) -> Run:
     """Train every fold of an experiment and return the run.
 
@@ -95,15 +96,20 @@ def train(
             "decoder": decoder,
             "cautions": cautions,
         }
-        for split in splits:
-            if not run.finished(split):
-                try:
-                    _train_fold(run, split, manifest, store, provenance, on_epoch)
-                except (OSError, SafetensorError) as error:
-                    raise DiskError(
-                        f"{run.fold_dir(split)}: {error}; expected a folder to write. Free some "
-                        f"space, then go on with --resume: finished folds are kept."
-                    ) from error
+        to_do = [split for split in splits if not run.finished(split)]
+        n_epochs = experiment.training.epochs
+        for place, split in enumerate(to_do):
+
+            def report(epoch: Epoch, done: int = place * n_epochs) -> None:
+                on_epoch(epoch, done + epoch.epoch, len(to_do) * n_epochs)
+
+            try:
+                _train_fold(run, split, manifest, store, provenance, report)
+            except (OSError, SafetensorError) as error:
+                raise DiskError(
+                    f"{run.fold_dir(split)}: {error}; expected a folder to write. Free some "
+                    f"space, then go on with --resume: finished folds are kept."
+                ) from error
     return run
 
 
@@ -200,7 +206,7 @@ def _train_fold(
     manifest: Manifest,
     store: FeatureStore,
     provenance: dict[str, Any],
-    on_epoch: Progress,
+    report: Callable[[Epoch], None],
 ) -> None:
     config, scheme = run.experiment.training, run.experiment.scheme
     folder = run.fold_dir(split)
@@ -219,6 +225,7 @@ def _train_fold(
     total = steps_per_epoch * config.epochs
 
     best, since_best, step = (-1.0, -math.inf), 0, 0
+    dev_uars: deque[float] = deque(maxlen=config.smooth)
     with (folder / "history.jsonl").open("w", encoding="utf-8") as history:
         for epoch in range(1, config.epochs + 1):
             began, losses = time.monotonic(), []
@@ -252,7 +259,9 @@ def _train_fold(
 
             answers = predict(average, dev, scheme.labels, split.fold)
             scores = _dev_scores(answers)
-            improved = (scores["dev_uar"], -scores["dev_nll"]) > best
+            dev_uars.append(scores["dev_uar"])
+            standing = (sum(dev_uars) / len(dev_uars), -scores["dev_nll"])
+            improved = standing > best
             line = Epoch(
                 split.fold, epoch, sum(losses) / len(training), rate, **scores,
                 best=improved, seconds=round(time.monotonic() - began, 3),
@@ -261,12 +270,12 @@ def _train_fold(
             history.flush()
             models.save(average, model_config, folder / "last.safetensors")
             if improved:
-                best, since_best = (scores["dev_uar"], -scores["dev_nll"]), 0
+                best, since_best = standing, 0
                 models.save(average, model_config, folder / "weights.safetensors")
                 best_answers = answers
             else:
                 since_best += 1
-            on_epoch(line, config.epochs)
+            report(line)
             if since_best >= config.patience:
                 break
 

@@ -520,3 +520,20 @@ def test_what_it_rests_on_is_kept(predictions, manifest):
     assert (found.name, found.side, found.scheme) == ("try", "test", "four")
     assert found.protocol == PROTOCOL
     assert found.provenance == {"seed": 3}
+
+
+def test_chance_counts_the_labels_that_have_clips():
+    predictions = Predictions(
+        ("happy", "sad", "angry"),
+        ("a", "b"),
+        ("x:1", "x:2"),
+        ("fold-1", "fold-1"),
+        np.array([0, 1]),
+        np.full((2, 3), 1 / 3),
+    )
+    manifest = Manifest(tuple(Clip(c, "x", Path(c)) for c in "ab"))
+    found = evaluate_predictions(
+        predictions, manifest, name="n", side="test", scheme="s", protocol={}
+    )
+    # `happy` for every clip is right for one of the two classes that there are.
+    assert found.uar.value == found.chance == 0.5

@@ -1,0 +1,53 @@
+"""What the gate lets in, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Waveform = NDArray[np.float32]
+
+SAMPLE_RATE = 16_000  # Hz; what every voice extractor takes unless told otherwise
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a recording may be. Seconds, Hz, bytes."""
+
+    min_seconds: float = 0.1
+    max_seconds: float = 600.0
+    max_channels: int = 8
+    min_rate: int = 4_000
+    max_rate: int = 192_000
+    max_bytes: int = 512 * 2**20
+    max_decoded_bytes: int = 512 * 2**20
+
+
+class MediaWarning(NamedTuple):
+    """Something about a recording that its answer should be read with."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded recording: `waveform` [T] float32, mono, at `sample_rate` Hz, about −1 to 1.
+
+    `source_rate` (Hz), `n_channels` and `container` describe the file it came from.
+    """
+
+    waveform: Waveform
+    sample_rate: int
+    source_rate: int
+    n_channels: int
+    container: str
+    warnings: tuple[MediaWarning, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.waveform) / self.sample_rate
