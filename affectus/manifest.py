@@ -169,7 +169,7 @@ class Manifest:
 
 
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
-    """Return a sort key that puts 'ravdess:2' before 'ravdess:12'."""
+    """Return a sort key that puts 'ravdess:2' before 'ravdess:12', and '01' before '1'."""
     parts: list[tuple[int, int | str]] = []
     word = ""
     for char in text + "\0":
@@ -177,7 +177,7 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
             parts.append((0, int(word)) if word[0].isdecimal() else (1, word))
             word = ""
         word += char
-    return tuple(parts)
+    return (*parts, (-1, text))  # -1: a name goes before the longer ones that begin with it
 
 
 def join_manifests(manifests: Iterable[Manifest]) -> Manifest:

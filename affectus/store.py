@@ -211,8 +211,7 @@ class FeatureStore:
             known = {row[0] for row in self._query("SELECT key FROM items WHERE name = ?", name)}
             new = {key: clip_id for key, clip_id in wanted.items() if key not in known}
             (last,) = self._query("SELECT MAX(shard) FROM items WHERE name = ?", name)[0]
-            (used,) = self._query("SELECT MAX(shard) FROM shards WHERE name = ?", name)[0]
-            first = max(-1 if last is None else last, -1 if used is None else used) + 1
+            first = 0 if last is None else last + 1
             index.executemany(
                 "INSERT INTO items (name, key, clip_id, shard) VALUES (?, ?, ?, ?)",
                 [

@@ -89,6 +89,7 @@ def train(
             leaks = check_split(manifest, split, audio=audio, allow_leak=allow_leak)
             cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
             splits.append(replace(split, leaky=split.leaky or bool(leaks)))
+        models.create_model(_model_config(experiment, len(extractor.columns)))  # or refuse it here
         run = begin_run(experiment, tuple(splits), Path(runs_dir), resume)
         provenance = {
             "manifest_sha256": manifest.sha256,
@@ -130,7 +131,7 @@ def predict_side(run: Run, side: str) -> Predictions:
     parts = []
     with FeatureStore(run.experiment.store) as store:
         for split in run.splits:
-            if manifest.sha256 != split.manifest_sha256:
+            if split.manifest_sha256 and manifest.sha256 != split.manifest_sha256:
                 raise TrainingError(
                     f"{run.experiment.manifest}: changed since the run was trained; expected the "
                     f"same clips. Import again, or train again."
@@ -307,15 +308,15 @@ def _load_sides(
     return training, dev
 
 
+def _model_config(experiment: Experiment, n_features: int) -> ModelConfig:
+    settings = {key: value for key, value in experiment.model.items() if key != "name"}
+    name, n_labels = str(experiment.model["name"]), len(experiment.scheme.labels)
+    return ModelConfig(name, n_features, n_labels, settings)
+
+
 def _create_network(run: Run, training: Examples) -> tuple[Network, ModelConfig]:
     """Return a fresh network that normalises by the training clips' statistics."""
-    settings = {key: value for key, value in run.experiment.model.items() if key != "name"}
-    config = ModelConfig(
-        str(run.experiment.model["name"]),
-        training.frames[0].shape[1],
-        len(run.experiment.scheme.labels),
-        settings,
-    )
+    config = _model_config(run.experiment, training.frames[0].shape[1])
     network = models.create_model(config)
     mean, deviation = fit_normalisation(training)
     network.mean.copy_(mean)

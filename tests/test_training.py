@@ -13,6 +13,7 @@ from small_run import prepare
 from affectus import models
 from affectus.errors import (
     AuditError,
+    ConfigError,
     DiskError,
     EvaluationError,
     SplitError,
@@ -314,3 +315,10 @@ def test_a_full_disk_is_one_line_and_exit_5(experiment, tmp_path, monkeypatch):
 def test_only_dev_and_test_are_judged(run):
     with pytest.raises(EvaluationError, match="side 'train': not to be judged"):
         evaluate_run(run, "train")
+
+
+def test_a_wrong_model_setting_leaves_no_folder_behind(experiment, tmp_path):
+    config = short(experiment, model={"name": "crnn", "chanels": [8, 8]})
+    with pytest.raises(ConfigError, match=r"no setting 'chanels'.*Did you mean 'channels'\?"):
+        train(config, tmp_path)
+    assert not any(tmp_path.iterdir())
