@@ -10,6 +10,7 @@ start at once.
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import sys
 from collections import Counter
@@ -21,7 +22,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from affectus.console import print_json, print_table, progress, say
-from affectus.errors import AffectusError, CorpusError, MediaError, ModelError
+from affectus.errors import AffectusError, CorpusError, DiskError, MediaError, ModelError
 
 app = typer.Typer(
     name="affectus",
@@ -38,6 +39,11 @@ ManifestFile = Annotated[Path, typer.Argument(help="A manifest, as 'affectus imp
 Store = Annotated[Path, typer.Option("--store", help="The folder of the feature store.")]
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# What the commands beyond prediction need, and the extra that brings it.
+_EXTRAS = {"torch": "train", "onnx": "train"}
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; an error of ours becomes one line."""
     _set_up_libraries()
@@ -46,11 +52,27 @@ def run(arguments: Sequence[str]) -> int:
     except AffectusError as error:
         say(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        extra = _EXTRAS[error.name]
+        say(
+            f"affectus {arguments[0]}: {error.name} is not installed; expected the extra "
+            f"'{extra}'. Install it: pip install 'affectus[{extra}]'"
+        )
+        return 2
     except (KeyboardInterrupt, Abort):
         code = 130
     except BrokenPipeError:  # the reader of our output has gone: `affectus … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        say(
+            f"DiskError: {error.filename or 'output'}: {error.strerror}; expected a place to write."
+        )
+        return DiskError.exit_code
     except TyperException as error:
         usage: Any = error
         usage.show()

@@ -283,6 +283,30 @@ def test_wrong_arguments_exit_2_with_usage(affectus):
     assert code == 2 and "Did you mean 'predict'?" in err
 
 
+@pytest.mark.parametrize("command", [["train", "x.toml"], ["evaluate", "x"], ["demo", "x"]])
+def test_without_torch_training_says_what_to_install(command, tmp_path):
+    code = (
+        "import sys; sys.modules['torch'] = None; from affectus.cli import run; "
+        f"sys.exit(run({command}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert "torch is not installed; expected the extra 'train'" in one_line(done.stderr)
+    assert "pip install 'affectus[train]'" in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_exits_5(place, affectus, monkeypatch, tmp_path):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "split.json")
+
+    monkeypatch.setattr("affectus.splits.write_splits", full)
+    code, _, err = affectus("split", place / "manifest.csv", "--protocol", "sequential-6fold")
+    assert code == 5
+    assert "split.json: No space left on device; expected a place to write" in one_line(err)
+
+
 def test_an_error_of_our_own_code_is_not_hidden(monkeypatch, affectus, place):
     # Only user errors become one line: a bug keeps its traceback.
     def broken(*arguments):
