@@ -69,10 +69,10 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        say(
-            f"DiskError: {error.filename or 'output'}: {error.strerror}; expected a place to write."
-        )
-        return DiskError.exit_code
+        place = error.filename or "output"
+        refusal = DiskError(f"{place}: {error.strerror}; expected a place to write.")
+        say(str(refusal))
+        return refusal.exit_code
     except TyperException as error:
         usage: Any = error
         usage.show()

@@ -196,9 +196,14 @@ class Evaluation(msgspec.Struct, frozen=True):
     provenance: dict[str, Any]
 
     @property
+    def n_present(self) -> int:
+        """How many labels have clips: the UAR is the mean over these."""
+        return sum(score.n > 0 for score in self.classes)
+
+    @property
     def chance(self) -> float:
         """The UAR of an answer that never depends on the clip: 1 / labels that have clips."""
-        return 1 / sum(score.n > 0 for score in self.classes)
+        return 1 / self.n_present
 
 
 def evaluate_predictions(

@@ -19,6 +19,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 from affectus.emotions import parse_emotion
@@ -88,7 +89,7 @@ class Manifest:
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of the content: ids, labels, speakers and file hashes, but not where files lie."""
         digest = hashlib.sha256()

@@ -100,13 +100,12 @@ def _answer(found: Evaluation) -> str:
     cautions = (
         f'<section class="cautions">\n<h2>Before comparing</h2>\n<ul>\n{items}</ul></section>\n'
     )
-    n_present = round(1 / found.chance)  # labels that have clips
     return f"""<header>
 {banner}<p class="muted">Evaluation on {_text(found.side)}</p>
 <h1>{_text(found.name)}</h1>
 <p class="score"><strong>{_percent(found.uar.value)}</strong>
 <span>UAR, 95\u202f% interval by speaker: <b>{_range(found.uar) or "none can be given"}</b><br>
-<span class="muted">chance is {_percent(found.chance)} (1 of {n_present} labels, dashed)
+<span class="muted">chance is {_percent(found.chance)} (1 of {found.n_present} labels, dashed)
 </span></span></p>
 <div class="track">{_whisker(found.uar, found.chance, "chance")}</div>
 {_AXIS}

@@ -265,9 +265,8 @@ class FeatureStore:
         path = self.folder / "index.sqlite"
         uri = path.absolute().as_uri()
         if not os.access(self.folder, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-            uri += (
-                "?immutable=1"  # read-only, and nobody writes: SQLite need make no files beside it
-            )
+            # Read-only, and nobody writes: SQLite need make no files beside it.
+            uri += "?immutable=1"
         # Transactions are written out (isolation_level None), so that each is seen in the code.
         index = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
         try:

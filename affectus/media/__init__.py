@@ -102,9 +102,11 @@ def read_audio(
         head = file.read(64)
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        container, decoder = recognise(head, shown)
-        decode = decode_soundfile if decoder == "" else decode_av
-        stream = decode(file, decoder, container, shown, limits, start, end)
+        container, demuxer = recognise(head, shown)
+        if demuxer:
+            stream = decode_av(file, demuxer, container, shown, limits, start, end)
+        else:
+            stream = decode_soundfile(file, container, shown, limits, start, end)
         waveform, source_rate, n_channels, warnings = stream
         if not warnings:
             warnings = find_truncation(file, head, size, container)
@@ -178,8 +180,8 @@ def write_audio(path: Path | str, waveform: Waveform, sample_rate: int = SAMPLE_
 
 def _inspect(waveform: Waveform, rate: int, name: str) -> list[MediaWarning]:
     """Refuse what is not finite or absurdly large; warn of silence, clipping, narrow band."""
-    peak = float(max(waveform.max(), -waveform.min()))
-    if not np.isfinite(peak) or not np.isfinite(waveform).all():
+    peak = float(max(waveform.max(), -waveform.min()))  # both are NaN if one sample is
+    if not np.isfinite(peak):
         bad = np.flatnonzero(~np.isfinite(waveform))
         raise MediaError(
             "E1301",
