@@ -13,50 +13,69 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+from msgspec.structs import replace
 
 from affectus.emotions import parse_emotion
 from affectus.errors import LabelError, ManifestError
 
 COLUMNS = (
-    "file", "emotion", "speaker", "clip_id", "corpus", "start", "end", "sex", "language",
-    "source_label", "intensity", "sentence", "repetition", "channels", "sha256", "fault",
+    "file", "emotion", "speaker", "clip_id", "corpus", "start", "end", "sex", "age", "ethnicity",
+    "language", "source_label", "intensity", "sentence", "repetition", "take", "split", "votes",
+    "channels", "sha256", "fault",
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
+class Clip(msgspec.Struct, frozen=True, gc=False):
     """One recording, or one stretch of a recording, with what is known of it.
 
-    `clip_id` is unique in a manifest and begins with the corpus. `speaker` begins with the corpus
-    too ('ravdess:12'), so that speakers of two corpora never share a name. `start` and `end` are
-    seconds; an `end` of None means the end of the file. `emotion` is canonical, or None where it
-    is not known. `sha256` is the hash of the file's bytes at import.
+    `clip_id` is unique in a manifest and begins with the corpus; so does `speaker` ('ravdess:12'),
+    so that speakers of two corpora never share a name. `file` is where the recording lies.
+    `start` and `end` are seconds; an `end` of None means the end of the file. `emotion` is
+    canonical, or None where it is not known; `source_label` is what the corpus calls it.
+
+    `take` names the performance that was recorded, where several clips may come of one: the sound
+    file and the video of it, a copy with noise and what it was made from. Clips of one take are
+    never on two sides of a split. `split` is a side (train, dev, test) that came with the table.
+    `votes` counts raters by the emotion they chose. `sha256` is the hash of the file's bytes at
+    import.
     """
 
     clip_id: str
     corpus: str
-    path: Path
+    file: str
     speaker: str = ""
     emotion: str | None = None
     start: float = 0.0
     end: float | None = None
     sex: str = ""
+    age: str = ""
+    ethnicity: str = ""
     language: str = ""
     source_label: str = ""
     intensity: str = ""
     sentence: str = ""
     repetition: str = ""
+    take: str = ""
+    split: str = ""
+    votes: Mapping[str, int] | None = None
     channels: tuple[str, ...] = ("voice",)
     sha256: str = ""
     fault: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the recording lies."""
+        return Path(self.file)
 
     @property
     def content_key(self) -> str:
@@ -94,7 +113,8 @@ class Manifest:
         """Hash of the content: ids, labels, speakers and file hashes, but not where files lie."""
         digest = hashlib.sha256()
         for clip in self.clips:
-            row = [clip.clip_id, clip.speaker, clip.emotion or "", clip.content_key, clip.fault]
+            row = (clip.clip_id, clip.speaker, clip.emotion or "", clip.content_key, clip.fault,
+                   clip.take)  # fmt: skip
             digest.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\n")
         return digest.hexdigest()
 
@@ -117,26 +137,14 @@ class Manifest:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = path.parent.resolve()
-        rows = [_to_row(clip, folder) for clip in self.clips]
-        # Python before 3.13 leaves a lone carriage return unquoted, and reads it as a line's end.
-        odd = any("\r" in cell for row in rows for cell in row)
-        text = io.StringIO(newline="")
-        writer = csv.writer(
-            text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
-        )
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-        try:
-            data = text.getvalue().encode()
-        except UnicodeEncodeError as error:
-            found = text.getvalue()[: error.start].splitlines()[-1]
-            raise ManifestError(
-                f"{path}: the name that begins '{found}' is not UTF-8; expected one that is. "
-                f"Rename the file."
-            ) from None
         temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        try:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                _write_rows(file, self.clips, folder, path)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def read(cls, path: Path | str) -> Manifest:
@@ -145,28 +153,26 @@ class Manifest:
         Raises ManifestError with the line and column of the first fault.
         """
         path = Path(path)
+        folder = path.parent.resolve()
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, strict=True)
+                header = next(reader, [])
+                missing = [column for column in COLUMNS if column not in header]
+                if missing:
+                    raise ManifestError(
+                        f"{path}: no column '{missing[0]}'; expected {', '.join(COLUMNS)}. "
+                        f"Import your own table with: affectus import table {path.name}"
+                    )
+                return cls(tuple(_read_rows(reader, header, folder, path)))
         except FileNotFoundError:
             raise ManifestError(
                 f"{path}: no such file; expected a manifest. Make one with: affectus import"
             ) from None
+        except csv.Error as error:
+            raise ManifestError(f"{path}:{reader.line_num}: {error}; expected a CSV.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ManifestError(f"{path}: {error}; expected a CSV in UTF-8.") from None
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        try:
-            rows = [(reader.line_num, row) for row in reader]
-        except csv.Error as error:
-            line = reader.reader.line_num
-            raise ManifestError(f"{path}:{line}: {error}; expected a CSV.") from None
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise ManifestError(
-                f"{path}: no column '{missing[0]}'; expected {', '.join(COLUMNS)}. "
-                f"Import your own table with: affectus import table {path.name}"
-            )
-        folder = path.parent.resolve()
-        return cls(tuple(_from_row(row, folder, f"{path}:{line}") for line, row in rows))
 
 
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
@@ -198,59 +204,129 @@ def hash_file(path: Path) -> str:
 
 def with_hashes(manifest: Manifest) -> Manifest:
     """Return the manifest with each file's SHA-256 filled in; a file that is gone gets a fault."""
-    hashes: dict[Path, str] = {}
+    hashes: dict[str, str] = {}
     clips = []
     for clip in manifest.clips:
         try:
-            if clip.path not in hashes:
-                hashes[clip.path] = hash_file(clip.path)
+            if clip.file not in hashes:
+                hashes[clip.file] = hash_file(clip.path)
         except OSError as error:
             fault = clip.fault or f"file cannot be read: {error.strerror}"
             clips.append(replace(clip, fault=fault))
         else:
-            clips.append(replace(clip, sha256=hashes[clip.path]))
+            clips.append(replace(clip, sha256=hashes[clip.file]))
     return Manifest(tuple(clips), manifest.notes)
 
 
-def _to_row(clip: Clip, folder: Path) -> list[str]:
-    values: dict[str, str] = {
-        f.name: str(getattr(clip, f.name)) for f in fields(clip) if f.name not in ("path", "end")
-    }
-    # A link keeps its own name: what it points to may be called anything.
-    values["file"] = os.path.relpath(clip.path.parent.resolve() / clip.path.name, folder)
-    values["emotion"] = clip.emotion or ""
-    values["start"] = repr(float(clip.start)) if clip.start else ""
-    values["end"] = "" if clip.end is None else repr(float(clip.end))
-    values["channels"] = "+".join(clip.channels)
-    return [values[column] for column in COLUMNS]
-
-
-def _from_row(row: dict[str, str | None], folder: Path, place: str) -> Clip:
-    cells = {column: row[column] or "" for column in COLUMNS}
-    if None in row or None in row.values():
-        raise ManifestError(f"{place}: not {len(COLUMNS)} cells; expected one a column.")
-    try:
-        start, end = float(cells["start"] or 0.0), float(cells["end"]) if cells["end"] else None
-        if not (0 <= start < math.inf and (end is None or start < end)):
-            raise ValueError(f"start {start:g} s, end {end} s; expected 0 <= start < end")
-        return Clip(
-            clip_id=cells["clip_id"],
-            corpus=cells["corpus"],
-            path=Path(os.path.normpath(folder / cells["file"])),
-            speaker=cells["speaker"],
-            emotion=parse_emotion(cells["emotion"]) if cells["emotion"] else None,
-            start=start,
-            end=end,
-            sex=cells["sex"],
-            language=cells["language"],
-            source_label=cells["source_label"],
-            intensity=cells["intensity"],
-            sentence=cells["sentence"],
-            repetition=cells["repetition"],
-            channels=tuple(cells["channels"].split("+")) if cells["channels"] else (),
-            sha256=cells["sha256"],
-            fault=cells["fault"],
+def _write_rows(file: TextIO, clips: Sequence[Clip], folder: Path, path: Path) -> None:
+    """Write the clips as CSV, their files relative to `folder`."""
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(COLUMNS)
+    places: dict[str, str] = {}  # by folder: a million clips lie in few
+    for clip in clips:
+        parent, name = os.path.split(clip.file)
+        if parent not in places:
+            # A link keeps its own name: what it points to may be called anything.
+            places[parent] = os.path.relpath(Path(parent).resolve(), folder)
+        place = places[parent]
+        row = (
+            name if place == "." else f"{place}/{name}",
+            clip.emotion or "",
+            clip.speaker,
+            clip.clip_id,
+            clip.corpus,
+            repr(float(clip.start)) if clip.start else "",
+            "" if clip.end is None else repr(float(clip.end)),
+            clip.sex,
+            clip.age,
+            clip.ethnicity,
+            clip.language,
+            clip.source_label,
+            clip.intensity,
+            clip.sentence,
+            clip.repetition,
+            clip.take,
+            clip.split,
+            " ".join(f"{emotion}:{n}" for emotion, n in (clip.votes or {}).items()),
+            "+".join(clip.channels),
+            clip.sha256,
+            clip.fault,
         )
-    except (ValueError, LabelError) as error:
-        text = error.message if isinstance(error, LabelError) else str(error)
-        raise ManifestError(f"{place}: {text}") from None
+        # Python before 3.13 leaves a lone carriage return unquoted, and reads it as a line's end.
+        writer = quoted if "\r" in "".join(row) else plain
+        try:
+            writer.writerow(row)
+        except UnicodeEncodeError:
+            readable = clip.file.encode(errors="replace").decode()
+            raise ManifestError(
+                f"{path}: the name '{readable}' is not UTF-8; expected one that is. Rename the "
+                f"file."
+            ) from None
+
+
+def _read_rows(reader: Any, header: Sequence[str], folder: Path, path: Path) -> Iterator[Clip]:
+    """Yield the clip of each row. Cells that many rows share are kept once: see `shared`."""
+    order = [header.index(column) for column in COLUMNS]
+    kept: dict[str, str] = {}
+    emotions: dict[str, str | None] = {"": None}
+    channels: dict[str, tuple[str, ...]] = {"": ()}
+    root = f"{folder}/".replace("//", "/")
+
+    def shared(cell: str) -> str:
+        return kept.setdefault(cell, cell)
+
+    def plain(file: str) -> bool:  # most are, and normpath costs more than all the rest
+        return not (file.startswith(("/", ".")) or "./" in file or "//" in file)
+
+    for row in reader:
+        if not row:  # a blank line
+            continue
+        place = f"{path}:{reader.line_num}"
+        if len(row) != len(header):
+            raise ManifestError(f"{place}: not {len(header)} cells; expected one a column.")
+        (
+            file, emotion, speaker, clip_id, corpus, start, end, sex, age, ethnicity, language,
+            source_label, intensity, sentence, repetition, take, split, votes, channel, sha256,
+            fault,
+        ) = (row[i] for i in order)  # fmt: skip
+        try:
+            if emotion not in emotions:
+                emotions[emotion] = parse_emotion(emotion)
+            if channel not in channels:
+                channels[channel] = tuple(channel.split("+"))
+            begin, stop = float(start or 0.0), float(end) if end else None
+            if not (0 <= begin < math.inf and (stop is None or begin < stop)):
+                raise ValueError(f"start {begin:g} s, end {stop} s; expected 0 <= start < end")
+            yield Clip(
+                clip_id,
+                shared(corpus),
+                root + file if plain(file) else os.path.normpath(folder / file),
+                shared(speaker),
+                emotions[emotion],
+                begin,
+                stop,
+                shared(sex),
+                shared(age),
+                shared(ethnicity),
+                shared(language),
+                shared(source_label),
+                shared(intensity),
+                shared(sentence),
+                shared(repetition),
+                take,
+                shared(split),
+                _read_votes(votes) if votes else None,
+                channels[channel],
+                sha256,
+                fault,
+            )
+        except (ValueError, LabelError) as error:
+            text = error.message if isinstance(error, LabelError) else str(error)
+            raise ManifestError(f"{place}: {text}") from None
+
+
+def _read_votes(cell: str) -> dict[str, int]:
+    """Return the counts of a cell like 'angry:5 neutral:4'."""
+    pairs = [part.rpartition(":") for part in cell.split()]
+    return {parse_emotion(emotion): int(count) for emotion, _, count in pairs}

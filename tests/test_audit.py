@@ -2,12 +2,12 @@
 
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from affectus import audit, media
 from affectus.audit import AuditReport, Finding, audit_manifest, check_completeness
@@ -32,7 +32,7 @@ def manifest(tmp_path):
         path = tmp_path / f"{number:02d}.wav"
         write_audio(path, sound(number))
         emotion, speaker = EMOTIONS[number % 3], f"own:{number // 3}"
-        clips.append(Clip(f"own/{number:02d}", "own", path, speaker, emotion))
+        clips.append(Clip(f"own/{number:02d}", "own", str(path), speaker, emotion))
     return with_hashes(Manifest(tuple(clips)))
 
 
@@ -68,7 +68,7 @@ def test_counts_are_those_of_the_corpus(manifest):
 
 
 def test_each_corpus_is_counted_by_itself(manifest, tmp_path):
-    other = Clip("other/1", "other", manifest.clips[0].path, "other:1")
+    other = Clip("other/1", "other", manifest.clips[0].file, "other:1")
     report = audit_manifest(with_hashes(Manifest((other, *manifest.clips))))
     assert [(c.corpus, c.present, c.n_speakers) for c in report.counts] == [
         ("other", 1, 1),
@@ -110,7 +110,7 @@ def test_errors_come_first(manifest):
 
 
 def test_names_that_were_not_understood_are_an_error_and_are_not_listened_to(manifest):
-    faulty = changed(manifest, 3, fault="name '03.wav': 1 fields; expected seven", path=Path("x"))
+    faulty = changed(manifest, 3, fault="name '03.wav': 1 fields; expected seven", file="x")
     report = audit_manifest(faulty)
     assert report.findings == (
         Finding(
@@ -245,9 +245,9 @@ def test_stretches_of_a_recording_are_heard_each_by_itself(tmp_path, manifest):
     path = tmp_path / "long.wav"
     write_audio(path, np.concatenate([np.zeros(4_000, np.float32), sound(50, 0.25)]))
     clips = (
-        Clip("own/quiet", "own", path, "own:0", "sad", end=0.25),
-        Clip("own/loud", "own", path, "own:0", "happy", start=0.25, end=0.5),
-        Clip("own/beyond", "own", path, "own:0", "angry", start=0.6, end=0.9),
+        Clip("own/quiet", "own", str(path), "own:0", "sad", end=0.25),
+        Clip("own/loud", "own", str(path), "own:0", "happy", start=0.25, end=0.5),
+        Clip("own/beyond", "own", str(path), "own:0", "angry", start=0.6, end=0.9),
     )
     report = audit_manifest(with_hashes(Manifest((*manifest.clips, *clips))))
     assert the_finding(report, "silent").clip_ids == ("own/quiet",)
@@ -270,7 +270,11 @@ def copy_of(manifest, number, name="copy.wav"):
 
 def test_a_copy_with_the_same_label_is_a_warning(manifest):
     both = with_clip(
-        manifest, clip_id="own/copy", path=copy_of(manifest, 0), speaker="own:0", emotion="happy"
+        manifest,
+        clip_id="own/copy",
+        file=str(copy_of(manifest, 0)),
+        speaker="own:0",
+        emotion="happy",
     )
     found = the_finding(audit_manifest(both), "identical")
     assert (found.severity, found.clip_ids) == ("warning", ("own/00", "own/copy"))
@@ -281,7 +285,7 @@ def test_a_copy_in_another_format_has_the_same_sound(manifest):
     both = with_clip(
         manifest,
         clip_id="own/copy",
-        path=copy_of(manifest, 0, "copy.flac"),
+        file=str(copy_of(manifest, 0, "copy.flac")),
         speaker="own:0",
         emotion="happy",
     )
@@ -292,7 +296,11 @@ def test_a_copy_in_another_format_has_the_same_sound(manifest):
 
 def test_a_copy_with_another_label_is_an_error(manifest):
     both = with_clip(
-        manifest, clip_id="own/copy", path=copy_of(manifest, 0), speaker="own:0", emotion="angry"
+        manifest,
+        clip_id="own/copy",
+        file=str(copy_of(manifest, 0)),
+        speaker="own:0",
+        emotion="angry",
     )
     found = the_finding(audit_manifest(both), "identical")
     assert found.severity == "error"
@@ -301,7 +309,11 @@ def test_a_copy_with_another_label_is_an_error(manifest):
 
 def test_a_copy_with_another_speaker_is_an_error(manifest):
     both = with_clip(
-        manifest, clip_id="own/copy", path=copy_of(manifest, 0), speaker="own:3", emotion="happy"
+        manifest,
+        clip_id="own/copy",
+        file=str(copy_of(manifest, 0)),
+        speaker="own:3",
+        emotion="happy",
     )
     found = the_finding(audit_manifest(both), "identical")
     assert found.severity == "error"
@@ -309,13 +321,13 @@ def test_a_copy_with_another_speaker_is_an_error(manifest):
 
 
 def test_a_copy_without_label_and_speaker_contradicts_nothing(manifest):
-    both = with_clip(manifest, clip_id="own/copy", path=copy_of(manifest, 0))
+    both = with_clip(manifest, clip_id="own/copy", file=str(copy_of(manifest, 0)))
     assert the_finding(audit_manifest(both), "identical").severity == "warning"
 
 
 def test_clips_that_were_never_hashed_are_not_called_byte_identical(manifest):
     path = copy_of(manifest, 0, "copy.flac")
-    clips = [replace(manifest.clips[0], sha256=""), Clip("own/copy", "own", path)]
+    clips = [replace(manifest.clips[0], sha256=""), Clip("own/copy", "own", str(path))]
     found = the_finding(audit_manifest(Manifest(tuple(clips))), "identical")
     assert found.message == "identical audio: own/00 = own/copy"
 

@@ -27,7 +27,7 @@ OFF = AugmentationConfig(
 def examples(lengths=(30, 10, 20, 40, 25), labels=(0, 1, 0, 1, 0), n_features=6):
     rng = np.random.default_rng(0)
     frames = [torch.from_numpy(rng.normal(3, 2, (n, n_features)).astype("f")) for n in lengths]
-    clips = [Clip(f"c/{i}", "c", None, speaker=f"c:{i}") for i in range(len(lengths))]
+    clips = [Clip(f"c/{i}", "c", "", speaker=f"c:{i}") for i in range(len(lengths))]
     return Examples(tuple(clips), tuple(frames), np.array(labels))
 
 
@@ -176,7 +176,7 @@ def test_examples_come_from_the_store_with_the_schemes_labels(tmp_path):
         sha256 = write_shard(store.folder, "logmel", shard, arrays)
         store.commit("logmel", shard, sha256, [Result(key, 4) for key in keys])
         emotions = {"a": "calm", "b": "surprised", "c": "sad"}
-        clips = [Clip(k, "x", None, emotion=e, sha256=k) for k, e in emotions.items()]
+        clips = [Clip(k, "x", "", emotion=e, sha256=k) for k, e in emotions.items()]
         found = load_examples(clips, store, "logmel", label_scheme("six"))
     # calm counts as neutral in `six`, surprised is left out
     assert [clip.clip_id for clip in found.clips] == ["a", "c"]
@@ -192,6 +192,6 @@ def test_features_that_are_not_finite_are_refused_by_name(tmp_path):
             store.folder, "logmel", shard, {"a": np.full((2, 2), np.nan, np.float32)}
         )
         store.commit("logmel", shard, sha256, [Result("a", 2)])
-        clip = Clip("x/1", "x", None, emotion="sad", sha256="a")
+        clip = Clip("x/1", "x", "", emotion="sad", sha256="a")
         with pytest.raises(TrainingError, match="'logmel' of x/1 are not finite"):
             load_examples([clip], store, "logmel", label_scheme("six"))

@@ -13,11 +13,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from affectus import extraction
 from affectus import store as store_module
@@ -42,7 +42,7 @@ def write_clips(folder, n=N_CLIPS):
         noise = np.random.default_rng(number).normal(0, 0.1, 1_700 + 100 * (number % 7))
         write_audio(path, noise.astype(np.float32))
         emotion = ("happy", "sad")[number % 2]
-        clips.append(Clip(f"own/{number:04d}", "own", path, f"own:{number % 3}", emotion))
+        clips.append(Clip(f"own/{number:04d}", "own", str(path), f"own:{number % 3}", emotion))
     return with_hashes(Manifest(tuple(clips)))
 
 
@@ -153,7 +153,9 @@ def test_copies_are_stored_once_and_all_of_them_are_done(tmp_path, manifest):
     first = manifest.clips[0]
     copy = first.path.with_name("copy.wav")
     shutil.copy(first.path, copy)
-    both = with_hashes(Manifest((*manifest.clips, replace(first, clip_id="own/copy", path=copy))))
+    both = with_hashes(
+        Manifest((*manifest.clips, replace(first, clip_id="own/copy", file=str(copy))))
+    )
     report = extract_features(both, LOGMEL, tmp_path / "store")
     assert (report.planned, report.done, report.new) == (N_CLIPS + 1, N_CLIPS + 1, N_CLIPS)
     assert len(ledger_of(tmp_path / "store")) == N_CLIPS
@@ -165,7 +167,7 @@ def test_stretches_of_one_file_have_their_own_features(tmp_path):
     sound = rng.normal(0, 0.1, 16_000).astype(np.float32)
     write_audio(path, sound)
     stretches = ((0.0, 0.25), (0.25, 0.5), (0.5, None), (0.0, None))
-    clips = [Clip(f"own/{s}-{e}", "own", path, start=s, end=e) for s, e in stretches]
+    clips = [Clip(f"own/{s}-{e}", "own", str(path), start=s, end=e) for s, e in stretches]
     manifest = with_hashes(Manifest(tuple(clips)))
     assert extract_features(manifest, LOGMEL, tmp_path / "store").done == 4
     for clip, (start, end) in zip(manifest, stretches, strict=True):
@@ -329,9 +331,9 @@ def many_broken(folder, n, n_broken):
         text = folder / f"{number:04d}.wav"
         if number < n_broken:
             text.write_text(f"text {number}")
-            clips.append(Clip(f"own/{number:04d}", "own", text))
+            clips.append(Clip(f"own/{number:04d}", "own", str(text)))
         else:
-            clips.append(Clip(f"own/{number:04d}", "own", sound, start=number * 1e-6))
+            clips.append(Clip(f"own/{number:04d}", "own", str(sound), start=number * 1e-6))
     return with_hashes(Manifest(tuple(clips)))
 
 
@@ -492,7 +494,7 @@ def test_full_coverage_is_taken_without_a_word(clean, manifest):
 
 
 def test_clips_with_a_fault_need_no_features(tmp_path, clean, manifest):
-    fault = Clip("own/faulty", "own", tmp_path / "x.wav", fault="not understood")
+    fault = Clip("own/faulty", "own", str(tmp_path / "x.wav"), fault="not understood")
     with FeatureStore(clean) as store:
         check_coverage(Manifest((*manifest.clips, fault)), store, "logmel")
 
@@ -524,7 +526,7 @@ def test_hashes_of_the_sound_tell_copies_in_other_formats(tmp_path, manifest):
     first = manifest.clips[0]
     recording = read_audio(first.path)
     write_audio(tmp_path / "same.flac", recording.waveform)
-    flac = Clip("own/flac", "own", tmp_path / "same.flac")
+    flac = Clip("own/flac", "own", str(tmp_path / "same.flac"))
     both = with_hashes(Manifest((*manifest.clips, flac)))
     assert both.clips[-1].sha256 != both.clips[0].sha256
     extract_features(both, LOGMEL, tmp_path / "store")
@@ -536,7 +538,7 @@ def test_hashes_of_the_sound_tell_copies_in_other_formats(tmp_path, manifest):
 
 
 def test_a_clip_that_was_not_heard_has_no_hash_of_its_sound(clean, tmp_path, manifest):
-    unheard = Clip("own/unheard", "own", tmp_path / "x.wav", sha256="0" * 64)
+    unheard = Clip("own/unheard", "own", str(tmp_path / "x.wav"), sha256="0" * 64)
     with FeatureStore(clean) as store:
         hashes = sound_hashes(Manifest((*manifest.clips, unheard)), store, "logmel")
     assert hashes["own/unheard"] == ""

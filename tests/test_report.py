@@ -88,8 +88,7 @@ def make_evaluation(
     scores /= scores.sum(1, keepdims=True)
     names = [f"c:{i % 6}" if speakers else "" for i in range(120)]
     clips = [
-        Clip(f"c:{i}", "c", Path("a.wav"), names[i], sex=("female", "male")[i % 2])
-        for i in range(120)
+        Clip(f"c:{i}", "c", "a.wav", names[i], sex=("female", "male")[i % 2]) for i in range(120)
     ]
     ids = tuple(clip.clip_id for clip in clips)
     protocol = {"name": "five", "version": 3, "text": "in words", "leaky": leaky, "folds": 5}

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ AT_RANDOM = [protocol.name for protocol in list_protocols() if not protocol.spea
 
 def clip(number, speaker="own:1", emotion="happy", **values):
     values = {"sha256": f"{number:064x}", **values}
-    return Clip(f"own/{number:03d}", "own", Path(f"{number}.wav"), speaker, emotion, **values)
+    return Clip(f"own/{number:03d}", "own", f"{number}.wav", speaker, emotion, **values)
 
 
 def of_speakers(*names, n_clips=4):
@@ -59,7 +60,9 @@ def ravdess(actors):
         for repetition in (1, 2)
     ]
     clips = [read_clip(Path(name)) for name in names]
-    return Manifest(tuple(replace(c, sha256=f"{number:064x}") for number, c in enumerate(clips)))
+    return Manifest(
+        tuple(msgspec.structs.replace(c, sha256=f"{number:064x}") for number, c in enumerate(clips))
+    )
 
 
 def speakers_of(manifest, split, side):
@@ -141,8 +144,8 @@ def test_a_protocol_by_speaker_is_refused_only_where_speakers_are_too_few(manife
 def test_clips_with_a_fault_or_without_an_emotion_are_on_no_side(protocol):
     manifest = of_speakers(*range(12))
     clips = list(manifest.clips)
-    clips[3] = replace(clips[3], fault="not understood")
-    clips[8] = replace(clips[8], emotion=None)
+    clips[3] = msgspec.structs.replace(clips[3], fault="not understood")
+    clips[8] = msgspec.structs.replace(clips[8], emotion=None)
     for split in make_splits(Manifest(tuple(clips)), protocol):
         sides = {*split.train, *split.dev, *split.test}
         assert len(sides) == len(clips) - 2
@@ -197,7 +200,7 @@ def test_folds_do_not_depend_on_the_order_of_rows_or_on_the_process():
         from affectus.manifest import Clip, Manifest
         from affectus.splits import make_splits
         names = "1", "01", "001", "0001", "00001", "2"
-        clips = (Clip(f"own/{name}", "own", Path("x"), name, "sad") for name in names)
+        clips = (Clip(f"own/{name}", "own", "x", name, "sad") for name in names)
         print([s.test for s in make_splits(Manifest(tuple(clips)), "sequential-6fold")])
     """
     found = {
@@ -326,7 +329,7 @@ def split(manifest):
 def planted(manifest, split, side, **values):
     """Change the first clip of a side, and take the split for one of the changed manifest."""
     target = split.side(side)[0]
-    clips = [replace(c, **values) if c.clip_id == target else c for c in manifest]
+    clips = [msgspec.structs.replace(c, **values) if c.clip_id == target else c for c in manifest]
     changed = Manifest(tuple(clips))
     return changed, replace(split, manifest_sha256=changed.sha256)
 
@@ -362,7 +365,9 @@ def test_stretches_of_one_file_on_two_sides_are_refused(manifest, split):
     one, other = split.train[0], split.test[0]
     stretches = {one: (0.0, 2.0), other: (1.0, 3.0)}
     clips = [
-        replace(c, sha256="f" * 64, start=stretches[c.clip_id][0], end=stretches[c.clip_id][1])
+        msgspec.structs.replace(
+            c, sha256="f" * 64, start=stretches[c.clip_id][0], end=stretches[c.clip_id][1]
+        )
         if c.clip_id in stretches
         else c
         for c in manifest

@@ -97,7 +97,7 @@ def _faulty(corpus: Corpus, path: Path, folder: Path, fault: str) -> Clip:
     return Clip(
         clip_id=f"{corpus.name}/{path.relative_to(folder).as_posix()}",
         corpus=corpus.name,
-        path=path,
+        file=str(path),
         language=corpus.language,
         fault=fault,
     )

@@ -62,7 +62,7 @@ def read_clip(path: Path) -> Clip:
     return Clip(
         clip_id=f"ravdess/{path.stem}",
         corpus="ravdess",
-        path=path,
+        file=str(path),
         speaker=f"ravdess:{actor}",
         emotion=felt,
         sex=sex,

@@ -109,7 +109,7 @@ def read_folder(folder: Path, name: str | None = None, speaker: str | None = Non
             Clip(
                 clip_id=f"{corpus}/{inside.as_posix()}",
                 corpus=corpus,
-                path=path,
+                file=str(path),
                 speaker=f"{corpus}:{found.group(1)}" if found else "",
                 emotion=emotion,
                 source_label=inside.parts[0],
@@ -157,7 +157,7 @@ def _table_clip(cells: dict[str, str], path: Path, line: int, name: str) -> Clip
     return Clip(
         clip_id=f"{corpus}/{Path(cells['file']).as_posix()}{span}",
         corpus=corpus,
-        path=path.parent.resolve() / cells["file"],
+        file=str(path.parent.resolve() / cells["file"]),
         speaker=f"{corpus}:{speaker}" if speaker else "",
         emotion=emotion,
         start=start or 0.0,
