@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "affectus"
 
 LEVELS = [
     {"errors"},
-    {"console", "emotions", "media", "metrics", "model_folder", "store"},
+    {"console", "emotions", "media", "metrics", "model_folder", "store", "workers"},
     {"manifest"},
     {"corpora", "synthesis", "audit", "splits", "features", "models", "experiment"},
     {"extraction", "batches", "evaluation", "runs"},
