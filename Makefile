@@ -48,7 +48,9 @@ test-corpora: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.descriptors
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.rows
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
 
 clean:

@@ -15,13 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from affectus.audit import audit_manifest
-    from affectus.corpora import expected_clips, list_corpora, load_corpus
+    from affectus.corpora import (
+        expected_clips,
+        expected_counts,
+        list_corpora,
+        load_corpus,
+    )
+    from affectus.describe import describe_features
     from affectus.emotions import EMOTIONS, label_scheme, parse_emotion
     from affectus.errors import AffectusError
     from affectus.evaluation import Evaluation, Predictions, evaluate_predictions
     from affectus.experiment import Experiment, read_experiment
     from affectus.export import export_run
     from affectus.extraction import extract_features
+    from affectus.feature_files import export_features, import_features
     from affectus.features import create_extractor
     from affectus.manifest import Clip, Manifest
     from affectus.media import read_audio
@@ -36,13 +43,15 @@ __version__ = "0.1.0"
 
 _HOME = {
     "audit": ("audit_manifest",),
-    "corpora": ("expected_clips", "list_corpora", "load_corpus"),
+    "corpora": ("expected_clips", "expected_counts", "list_corpora", "load_corpus"),
+    "describe": ("describe_features",),
     "emotions": ("EMOTIONS", "label_scheme", "parse_emotion"),
     "errors": ("AffectusError",),
     "evaluation": ("Evaluation", "Predictions", "evaluate_predictions"),
     "experiment": ("Experiment", "read_experiment"),
     "export": ("export_run",),
     "extraction": ("extract_features",),
+    "feature_files": ("export_features", "import_features"),
     "features": ("create_extractor",),
     "manifest": ("Clip", "Manifest"),
     "media": ("read_audio",),
@@ -58,7 +67,8 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "EMOTIONS", "AffectusError", "Clip", "Evaluation", "Experiment", "FeatureStore", "Manifest",
     "Prediction", "Predictions", "Predictor", "audit_manifest", "check_split", "create_extractor",
-    "evaluate_predictions", "evaluate_run", "expected_clips", "export_run", "extract_features",
+    "describe_features", "evaluate_predictions", "evaluate_run", "expected_clips",
+    "expected_counts", "export_features", "export_run", "extract_features", "import_features",
     "label_scheme", "list_corpora", "load_corpus", "load_model", "make_splits", "open_run",
     "parse_emotion", "read_audio", "read_experiment", "train", "write_report",
 ]  # fmt: skip

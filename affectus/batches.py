@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from affectus.emotions import LabelScheme
-from affectus.errors import TrainingError
+from affectus.errors import ConfigError, TrainingError
 from affectus.experiment import AugmentationConfig
 from affectus.manifest import Clip
 from affectus.models import Inputs
@@ -103,10 +103,12 @@ def training_batches(
     augmentation: AugmentationConfig,
     fill: Tensor,
     rng: np.random.Generator,
+    centres: NDArray[np.float64] | None = None,
 ) -> Iterator[Batch]:
     """Yield every clip once, augmented, in random batches of clips of like length.
 
     `fill` [D] is what masked bands and frames are set to: the mean, which normalises to zero.
+    `centres` [D] are the bands' in Hz, which `speed` and `tract` need.
     """
     # Like lengths waste little padding; a tenth of noise keeps the company of a clip changing.
     lengths = np.array([len(frames) for frames in examples.frames])
@@ -114,7 +116,7 @@ def training_batches(
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     for place in rng.permutation(len(batches)):
         index = batches[place]
-        frames = [augment(examples.frames[i], augmentation, fill, rng) for i in index]
+        frames = [augment(examples.frames[i], augmentation, fill, rng, centres) for i in index]
         targets = F.one_hot(torch.from_numpy(examples.labels[index]), n_labels).float()
         inputs = collate(frames)
         if augmentation.mixup > 0:
@@ -146,13 +148,27 @@ def collate(frames: Sequence[Tensor]) -> Inputs:
 
 
 def augment(
-    frames: Tensor, config: AugmentationConfig, fill: Tensor, rng: np.random.Generator
+    frames: Tensor,
+    config: AugmentationConfig,
+    fill: Tensor,
+    rng: np.random.Generator,
+    centres: NDArray[np.float64] | None = None,
 ) -> Tensor:
     """Return a changed copy of a clip's frames [T, D] in dB; see AugmentationConfig."""
-    if config.stretch:
-        factor = math.exp(rng.uniform(-1, 1) * math.log1p(config.stretch))
-        n_frames = max(1, round(len(frames) * factor))
+    speed, stretch, tract = (
+        math.exp(rng.uniform(-1, 1) * math.log1p(share)) if share else 1.0
+        for share in (config.speed, config.stretch, config.tract)
+    )
+    if speed * stretch != 1:
+        n_frames = max(1, round(len(frames) * stretch / speed))
         frames = F.interpolate(frames.T[None], n_frames, mode="linear")[0].T
+    if speed * tract != 1:
+        if centres is None:
+            raise ConfigError(
+                "augmentation.speed and tract are for mel bands; these features have none; "
+                "expected 0. Add --set augmentation.speed=0 --set augmentation.tract=0"
+            )
+        frames = _warp_bands(frames, centres, speed * tract)
     gain = rng.uniform(-config.gain_db, config.gain_db)
     frames = (frames + gain).contiguous()
     n_frames, n_bands = frames.shape
@@ -168,6 +184,18 @@ def augment(
     return frames
 
 
+def _warp_bands(frames: Tensor, centres: NDArray[np.float64], factor: float) -> Tensor:
+    """Return frames [T, D] whose spectrum is moved to `factor` times each frequency.
+
+    What would come from beyond the last band is that band's.
+    """
+    place = np.interp(centres / factor, centres, np.arange(len(centres)))
+    below = torch.from_numpy(place.astype(np.int64))
+    above = (below + 1).clamp(max=len(centres) - 1)
+    share = torch.from_numpy(place).float() - below
+    return frames[:, below] * (1 - share) + frames[:, above] * share
+
+
 def _mix(
     inputs: Inputs, targets: Tensor, alpha: float, fill: Tensor, rng: np.random.Generator
 ) -> tuple[Inputs, Tensor]:
@@ -175,7 +203,7 @@ def _mix(
     share = float(rng.beta(alpha, alpha))
     share = max(share, 1 - share)
     other = torch.from_numpy(rng.permutation(len(targets)))
-    voice, lengths = inputs
+    voice, lengths = inputs.voice, inputs.voice_lengths
     inside = torch.arange(voice.shape[1])[None, :, None] < lengths[:, None, None]
     voice = torch.where(inside, voice, fill)
     mixed = share * voice + (1 - share) * voice[other]

@@ -1,7 +1,7 @@
 """The command line: every command is a thin skin over one library call of the same verb.
 
 Exit codes: 0 done, 1 findings or failed items, listed, 2 bad input or arguments, 3 too many
-failures, 4 a limit was hit, 5 disk or permission, 130 interrupted.
+failures, 4 a limit was hit, 5 disk or permission, 130 interrupted, 143 ended by SIGTERM.
 
 Heavy modules are imported inside the commands that need them, so that `--help` and `predict`
 start at once.
@@ -12,17 +12,31 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import signal
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 from typer.exceptions import Abort, TyperException
 
 from affectus.console import print_json, print_table, progress, say
-from affectus.errors import AffectusError, CorpusError, DiskError, MediaError, ModelError
+from affectus.errors import (
+    AffectusError,
+    CorpusError,
+    DiskError,
+    MediaError,
+    ModelError,
+    nearest,
+)
+
+if TYPE_CHECKING:
+    from affectus.manifest import Manifest
 
 app = typer.Typer(
     name="affectus",
@@ -41,12 +55,14 @@ Store = Annotated[Path, typer.Option("--store", help="The folder of the feature 
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # What the commands beyond prediction need, and the extra that brings it.
-_EXTRAS = {"torch": "train", "onnx": "train"}
+_EXTRAS = {"torch": "train", "onnx": "train", "ray": "ray", "opensmile": "opensmile"}
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; an error of ours becomes one line."""
     _set_up_libraries()
+    if threading.current_thread() is threading.main_thread():  # no other may
+        signal.signal(signal.SIGTERM, _stop)
     try:
         code = app(list(arguments), standalone_mode=False)
     except AffectusError as error:
@@ -61,6 +77,9 @@ def run(arguments: Sequence[str]) -> int:
             f"'{extra}'. Install it: pip install 'affectus[{extra}]'"
         )
         return 2
+    except _Terminated:
+        say("ended by SIGTERM; what was finished is kept: run the command again to go on")
+        return 143
     except (KeyboardInterrupt, Abort):
         code = 130
     except BrokenPipeError:  # the reader of our output has gone: `affectus … | head`
@@ -80,6 +99,14 @@ def run(arguments: Sequence[str]) -> int:
     if code == 130:  # the parser turns an interruption into this code, too
         say("interrupted; what was finished is kept: run the command again to go on")
     return code if isinstance(code, int) else 0
+
+
+class _Terminated(BaseException):
+    """SIGTERM was sent: leave through every `finally`, so that no child and no file is left."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def _set_up_libraries() -> None:
@@ -103,8 +130,10 @@ def corpora(as_json: AsJson = False) -> None:
         {
             "name": c.name,
             "title": c.title,
+            "language": c.language,
             "speakers": c.n_speakers,
             "clips": c.n_clips,
+            "parts": ", ".join(part for row in c.parts for part in row),
             "licence": c.licence,
             "from": c.url,
             "files": c.layout,
@@ -115,32 +144,66 @@ def corpora(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
+    columns = ("name", "clips", "speakers", "language", "parts", "licence")
+    print_table(columns, [tuple(row[column] for column in columns) for row in rows])
     for row in rows:
-        print_table(("", ""), list(row.items()))
+        print("{name}: {cite} From: {from}. It holds {files}.".format(**row))
+    print("Renamed by hand:     affectus import renamed DIR    (to RAVDESS's names; say --name)")
     print("Your own recordings: affectus import table my.csv   (file,emotion,speaker)")
     print("                     affectus import folder DIR     (one sub-folder an emotion)")
 
 
 @app.command("import")
 def import_(
-    corpus: Annotated[str, typer.Argument(help="ravdess, table or folder; see: affectus corpora")],
+    corpus: Annotated[str, typer.Argument(help="One of 'affectus corpora', table or folder.")],
     source: Annotated[Path, typer.Argument(help="The corpus's folder, or the CSV of a table.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="NAME.csv by default.")] = None,
     name: Annotated[str | None, typer.Option(help="The name of your own corpus.")] = None,
     speaker: Annotated[
-        str | None, typer.Option(help="folder: an expression with one group, e.g. '(spk[0-9]+)'.")
+        str | None, typer.Option(help="Finds who speaks in a path; one group: '(spk[0-9]+)'.")
+    ] = None,
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="What a label means: exc=happy; repeatable.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Where a table's paths begin.")] = None,
+    append: Annotated[bool, typer.Option(help="Add to the manifest -o, if there is one.")] = False,
+    parts: Annotated[str | None, typer.Option(help="Of a corpus: speech, or wav,video.")] = None,
+    label: Annotated[
+        str, typer.Option(help="intended, or perceived: what most raters chose (cremad).")
+    ] = "intended",
+    raters: Annotated[
+        str | None, typer.Option(help="Whose votes: voice, face or both (cremad).")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Read a corpus folder, your table or your folders into a manifest."""
     from affectus.corpora import load_corpus
+    from affectus.corpora.joining import append_clips
+    from affectus.corpora.labels import parse_spellings
+    from affectus.manifest import Manifest
 
-    manifest = load_corpus(corpus, source, corpus_name=name, speaker=speaker)
     path = out or Path(f"{name or (corpus if corpus not in ('table', 'folder') else 'clips')}.csv")
     if path.resolve() == source.resolve():
         raise CorpusError(f"{path}: would overwrite the table it is read from. Choose another -o.")
+    earlier = Manifest.read(path) if append and path.exists() else Manifest(())
+    with progress("hashing") as advance:
+        imported = load_corpus(
+            corpus,
+            source,
+            corpus_name=name,
+            speaker=speaker,
+            spellings=parse_spellings(map_ or []),
+            root=root,
+            on_progress=lambda n, total: advance(n, total, ""),
+            parts=parts.split(",") if parts else None,
+            label=label,
+            raters=raters,
+        )
+    manifest = append_clips(earlier, imported, path)
     manifest.write(path)
-    faults = [clip for clip in manifest if clip.fault]
+    faults = [clip for clip in imported if clip.fault]
+    n_usable = sum(not clip.fault for clip in manifest)
+    n_new = len(manifest) - len(earlier)
     for note in manifest.notes:
         say(f"note: {note}")
     for clip in faults[:10]:
@@ -151,7 +214,8 @@ def import_(
         print_json(
             {
                 "manifest": str(path),
-                "clips": len(manifest) - len(faults),
+                "clips": n_usable,
+                "new": n_new,
                 "faults": [{"clip_id": c.clip_id, "fault": c.fault} for c in faults],
                 "speakers": len(manifest.speakers),
                 "notes": manifest.notes,
@@ -159,46 +223,78 @@ def import_(
         )
     else:
         print(
-            f"{path}: {len(manifest) - len(faults):,} clips of {len(manifest.speakers)} speakers"
+            f"{path}: {n_usable:,} clips of {len(manifest.speakers)} speakers"
+            + (f", {n_new:,} rows are new" if len(earlier) else "")
             + (f", {len(faults)} files not understood" if faults else "")
         )
     return 1 if faults else 0
 
 
 @app.command()
-def audit(manifest: ManifestFile, as_json: AsJson = False) -> int:
+def audit(
+    manifest: ManifestFile,
+    store: Annotated[
+        Path | None, typer.Option(help="A feature store whose arrays are looked at, too.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
+    exclusions: Annotated[
+        Path | None,
+        typer.Option(help="Write the clips that are better left out, and why, as a CSV."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=256, help="Processes; one a core by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
     """Check counts, names, labels, balance, and every recording; exit 1 if anything is wrong."""
-    from affectus.audit import audit_manifest
-    from affectus.corpora import expected_clips
-    from affectus.manifest import Manifest
+    from contextlib import nullcontext
+
+    from affectus.audit import audit_manifest, print_report, write_audit
+    from affectus.corpora import expected_clips, expected_counts
+    from affectus.manifest import Manifest, write_exclusions
+    from affectus.store import FeatureStore
 
     table = Manifest.read(manifest)
-    with progress("listening") as advance:
+    with FeatureStore(store) if store else nullcontext() as opened, progress("hearing") as advance:
         report = audit_manifest(
-            table, expected_clips(table), on_progress=lambda n, total: advance(n, total, "")
+            table,
+            expected_clips(table),
+            n_expected=expected_counts(table),
+            store=opened,
+            shapes=_feature_shapes(opened) if opened else {},
+            workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+            on_progress=lambda n, total: advance(n, total, ""),
         )
+    left_out = report.exclusions()
+    if exclusions:
+        write_exclusions(left_out, exclusions)
+    if html:
+        write_audit(report, html, manifest.name)
     if as_json:
-        print_json({"ok": report.ok, "counts": report.counts, "findings": report.findings})
+        print_json({"ok": report.ok, **msgspec.structs.asdict(report), "exclusions": left_out})
         return 0 if report.ok else 1
-    print_table(
-        ("corpus", "clips", "expected", "speakers", "minutes", "by emotion"),
-        [
-            (
-                c.corpus,
-                c.present,
-                c.expected,
-                c.n_speakers,
-                f"{c.seconds / 60:.1f}",
-                ", ".join(f"{emotion} {n}" for emotion, n in c.emotions.items()),
-            )
-            for c in report.counts
-        ],
-    )
-    for finding in report.findings:
-        print(f"{finding.severity.upper():8}{finding.message}. {finding.remedy}")
-    if report.ok:
-        print("No error was found.")
+    print_report(report)
+    for path in (html, exclusions):
+        if path:
+            print(path)
     return 0 if report.ok else 1
+
+
+def _feature_shapes(store: Any) -> dict[str, Any]:
+    """Return what the features of a store should look like, where their extractor is known."""
+    from affectus.audit import FeatureShape
+    from affectus.errors import ConfigError
+    from affectus.features import read_record
+
+    shapes = {}
+    for name in store.features():
+        record = store.record(name)
+        try:
+            columns, frame_rate = read_record(record)
+        except ConfigError:  # of another version
+            continue
+        shapes[name] = FeatureShape(columns, frame_rate, record.get("trim_db") is not None)
+    return shapes
 
 
 @app.command()
@@ -207,27 +303,32 @@ def split(
     protocol: Annotated[str, typer.Option(help="A name of --list.")] = "sequential-5fold",
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to write.")] = Path("split.json"),
     seed: Annotated[int, typer.Option(help="For random protocols.")] = 0,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(help="A CSV clip_id,reason of clips on no side; as the experiment's."),
+    ] = None,
+    allow_leak: Annotated[
+        bool, typer.Option(help="Although sides share something; the split is stamped.")
+    ] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the protocols and stop.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Divide a manifest's clips into train, dev and test by a named protocol."""
-    from affectus.manifest import Manifest
-    from affectus.splits import check_split, list_protocols, make_splits, write_splits
+    from affectus.manifest import Manifest, read_exclusions
+    from affectus.splits import check_split, make_splits, stamp_leaks, write_splits
 
     if list_:
-        rows = [(p.name, p.version, "no" if p.leaky else "yes", p.text) for p in list_protocols()]
-        columns = ("protocol", "version", "speaker-independent", "in words")
-        if as_json:
-            print_json([dict(zip(columns, row, strict=True)) for row in rows])
-        else:
-            print_table(columns, rows)
+        _list_protocols(as_json)
         return 0
     if manifest is None:
         raise CorpusError("split: no manifest; expected one. Try: affectus split ravdess.csv")
     table = Manifest.read(manifest)
-    splits = make_splits(table, protocol, seed=seed)
-    for fold in splits:
-        check_split(table, fold)
+    if exclude:
+        table = table.excluding(read_exclusions(exclude))
+    splits = [
+        stamp_leaks(fold, check_split(table, fold, allow_leak=allow_leak))
+        for fold in make_splits(table, protocol, seed=seed)
+    ]
     write_splits(splits, out)
     sizes = [(s.fold, len(s.train), len(s.dev), len(s.test)) for s in splits]
     if as_json:
@@ -235,6 +336,30 @@ def split(
     else:
         print_table(("fold", "train", "dev", "test"), sizes, title=f"{out}: {splits[0].text}")
     return 0
+
+
+def _list_protocols(as_json: bool) -> None:
+    from affectus.splits import list_protocols
+
+    rows = [
+        {
+            "protocol": p.name,
+            "version": p.version,
+            "corpus": p.corpus or "any",
+            "folds": p.n_folds,
+            "speaker-independent": p.apart,
+            "known as": p.known_as,
+            "in words": p.text,
+        }
+        for p in list_protocols()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("protocol", "corpus", "folds", "speaker-independent", "known as")
+    print_table(columns, [[row[column] for column in columns] for row in rows])
+    for row in rows:
+        print(f"{row['protocol']} (version {row['version']}): {row['in words']}.")
 
 
 @app.command()
@@ -245,8 +370,20 @@ def extract(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter, e.g. n_mels=128.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, max=256, help="Processes; 0: in this one, unprotected.")
+    ] = 1,
+    cluster: Annotated[str | None, typer.Option(help="ray: on the nodes of a Ray cluster.")] = None,
+    address: Annotated[str | None, typer.Option(help="The cluster's, or RAY_ADDRESS.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A clip's id; may be given often. No others.")
+    ] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try failed clips again.")] = False,
+    force: Annotated[bool, typer.Option(help="Forget what was done of these clips.")] = False,
+    max_error_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Stop beyond this share, after 200 clips.")
+    ] = 0.05,
+    clip_seconds: Annotated[float, typer.Option(help="Time for one clip; then it fails.")] = 60.0,
     max_seconds: Annotated[float, typer.Option(help="Longest clip.")] = 600.0,
     as_json: AsJson = False,
 ) -> int:
@@ -257,17 +394,29 @@ def extract(
     from affectus.manifest import Manifest
     from affectus.media import Limits
 
+    note = ""
     with progress("extracting") as advance:
+
+        def tell(finished: int, failed: int, total: int) -> None:
+            nonlocal note
+            note = f"{failed:,} failed" if failed else ""
+            if cluster or finished == total:
+                advance(finished, total, note)
+
         report = extract_features(
-            Manifest.read(manifest),
+            _only(Manifest.read(manifest), only or []),
             create_extractor(features, **parse_changes(set_ or [])),
             store,
             workers=workers,
+            cluster=cluster,
+            address=address,
             retry_failed=retry_failed,
+            force=force,
+            max_error_rate=max_error_rate,
+            seconds_per_clip=clip_seconds,
             limits=Limits(max_seconds=max_seconds),
-            on_progress=lambda n, failed, total: advance(
-                n, total, f"{failed} failed" if failed else ""
-            ),
+            on_clip=lambda taken, total: advance(min(taken, total - 1), total, note),
+            on_progress=tell,
         )
     for failure in (*report.failed, *report.skipped):
         say(f"no features: {failure.clip_id}: {failure.code} {failure.reason}".strip())
@@ -281,10 +430,25 @@ def extract(
     return 0 if report.ok else 1
 
 
+def _only(manifest: Manifest, clip_ids: Sequence[str]) -> Manifest:
+    """Return the clips that are named, or all if none is."""
+    known = {clip.clip_id for clip in manifest}
+    for clip_id in clip_ids:
+        if clip_id not in known:
+            raise CorpusError(
+                f"--only {clip_id}: no such clip in the manifest; expected an id of its column "
+                f"clip_id.{nearest(clip_id, known)}"
+            )
+    return manifest.filter(lambda clip: clip.clip_id in clip_ids) if clip_ids else manifest
+
+
 @app.command()
 def status(store: Annotated[Path, typer.Argument(help="A store.")], as_json: AsJson = False) -> int:
-    """Say what a store holds, and what failed and why."""
+    """Say what a store holds, what failed and why, and how far a run is, from any machine."""
+    from affectus.extraction import read_progress
     from affectus.store import FeatureStore
+
+    running = read_progress(store)
 
     with FeatureStore(store) as opened:
         names = opened.features()
@@ -298,16 +462,196 @@ def status(store: Annotated[Path, typer.Argument(help="A store.")], as_json: AsJ
     ]
     if as_json:
         records = {name: record for name, (record, _) in found.items()}
-        print_json({"counts": counts, "failures": failures, "records": records})
+        print_json({"counts": counts, "failures": failures, "records": records, "running": running})
     else:
         states = ("done", "failed", "planned")
         print_table(
             ("features", *states),
             [(name, *(states_of[state] for state in states)) for name, states_of in counts.items()],
         )
+        if running is not None:
+            print(
+                f"being written by process {running.process} on {running.host}: "
+                f"{running.finished:,} of {running.total:,}, {running.failed:,} failed, "
+                f"{running.rate:,.1f}/s, "
+                f"{(running.total - running.finished) / max(running.rate, 1e-9):,.0f} s left; "
+                f"last heard of {time.time() - running.heard:,.0f} s ago"
+            )
         for failure in failures:
             print("failed: {clip_id}: {code} {reason}".format(**failure))
     return 1 if any(c["failed"] or c["planned"] for c in counts.values()) else 0
+
+
+@app.command()
+def describe(
+    places: Annotated[list[Path], typer.Argument(help="Stores, manifests, or both.")],
+    features: Annotated[str | None, typer.Option(help="One feature set; all by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what stores and manifests hold: lengths, ranges, percentiles, zeros, by corpus."""
+    from affectus import describe
+    from affectus.manifest import Manifest, join_manifests
+    from affectus.store import FeatureStore
+
+    tables = {path: Manifest.read(path) for path in places if not path.is_dir()}
+    found: list[Any] = [describe.describe_manifest(t, path.name) for path, t in tables.items()]
+    clips = join_manifests(tables.values()) if tables else None
+    for folder in (path for path in places if path.is_dir()):
+        with FeatureStore(folder) as store, progress("counting") as advance:
+            for name in (features,) if features else store.features():
+                found.append(  # noqa: PERF401
+                    describe.describe_features(
+                        store, name, clips, lambda n, total: advance(n, total, "")
+                    )
+                )
+    if html:
+        describe.write_description(found, html)
+        say(f"{html}: written")
+    if as_json:
+        print_json(found)
+        return
+    for part in found:
+        for title, heads, rows in describe.tables(part):
+            print_table(heads, rows, title=title)
+
+
+@app.command("import-features")
+def import_features_(
+    files: Annotated[list[Path], typer.Argument(help=".npz files, CSV tables, or folders.")],
+    manifest: Annotated[Path, typer.Option(help="The manifest of the clips they are of.")],
+    store: Store,
+    name: Annotated[str, typer.Option(help="What the feature set is to be called.")],
+    key: Annotated[str, typer.Option(help=".npz: which array, e.g. video_features.")] = "",
+    labels: Annotated[
+        str, typer.Option(help=".npz: what integer labels mean: ravdess, unified or none.")
+    ] = "",
+    id_: Annotated[str, typer.Option("--id", help="CSV: the column that names the clip.")] = "",
+    without: Annotated[
+        list[str] | None, typer.Option(help="CSV: a column to leave out; may be given often.")
+    ] = None,
+    as_is: Annotated[bool, typer.Option(help="Keep frameTime, repeated and empty rows.")] = False,
+    matched: Annotated[
+        Path | None, typer.Option(help="Write the manifest of the clips that have features.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Take features of other tools into a store; exit 1 if a file or a clip is left over."""
+    from affectus.feature_files import import_features
+    from affectus.manifest import Manifest
+
+    table = Manifest.read(manifest)
+    with progress("importing") as advance:
+        report = import_features(
+            files,
+            table,
+            store,
+            name,
+            key=key,
+            labels=labels,
+            id_column=id_,
+            without=without or (),
+            as_is=as_is,
+            on_progress=lambda n, total: advance(n, total, ""),
+        )
+    if matched:
+        done = set(report.done)
+        table.filter(lambda clip: clip.clip_id in done).write(matched)
+    for note in report.notes:
+        say(f"note: {note}")
+    _say_some([f"no features: {f.clip_id}: {f.code} {f.reason}" for f in report.failed])
+    _say_some([f"no clip of this name: {place}" for place in report.strays])
+    _say_some([f"no feature file: {clip_id}" for clip_id in report.without])
+    for finding in report.findings:
+        say(f"error: {finding}")
+    if as_json:
+        print_json({**vars(report), "ok": report.ok})
+    else:
+        print(
+            f"{store}: '{name}', {len(report.columns):,} columns: {len(report.done):,} of "
+            f"{len(table):,} clips ({report.new:,} now), {len(report.failed):,} failed, "
+            f"{len(report.without):,} without a file, {len(report.strays):,} files of no clip"
+        )
+    return 0 if report.ok else 1
+
+
+def _say_some(lines: Sequence[str]) -> None:
+    for line in lines[:10]:
+        say(line)
+    if len(lines) > 10:
+        say(f"… and {len(lines) - 10:,} more; see them all with --json")
+
+
+@app.command("export-features")
+def export_features_(
+    store: Annotated[Path, typer.Argument(help="A store.")],
+    manifest: Annotated[Path, typer.Option(help="The manifest of the clips wanted.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new folder.")],
+    features: Annotated[str, typer.Option(help="Which set; the only one by default.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Write one .npz a clip, and an index, that numpy opens without pickle."""
+    from affectus.feature_files import export_features
+    from affectus.manifest import Manifest
+    from affectus.store import FeatureStore
+
+    with FeatureStore(store) as opened:
+        report = export_features(opened, Manifest.read(manifest), out, features)
+    _say_some([f"no features: {clip_id}" for clip_id in report.missing])
+    if as_json:
+        print_json(report)
+    else:
+        print(f"{out}: {report.written:,} clips written, {len(report.missing):,} without features")
+    return 1 if report.missing else 0
+
+
+@app.command()
+def doctor(
+    store: Annotated[Path, typer.Argument(help="A store.")],
+    manifest: Annotated[
+        Path | None, typer.Option(help="Make again what is missing of these clips.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Look only, mend nothing.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Check every hash of a store; mend the index, put damaged shards aside, make them again."""
+    from affectus.extraction import extract_features
+    from affectus.features import restore_extractor
+    from affectus.manifest import Manifest
+    from affectus.store import FeatureStore
+    from affectus.store.repair import examine_store
+
+    health = found = examine_store(store, mend=not check)
+    if manifest is not None and not check:
+        for name in [name for name, n in found.missing.items() if n]:
+            with FeatureStore(store) as opened:
+                record = opened.record(name)
+            if record.pop("decoder", None) is None:
+                say(f"'{name}' was imported; import it again to make what is missing")
+                continue
+            with progress(f"extracting {name}") as advance:
+                extract_features(
+                    Manifest.read(manifest),
+                    restore_extractor(record),
+                    store,
+                    on_progress=lambda n, failed, total: advance(n, total, ""),
+                )
+        health = examine_store(store)
+    if as_json:
+        print_json({"found": found, "now": health, "ok": health.ok})
+    else:
+        print(
+            f"{store}: {'the index is sound' if found.index_sound else 'the index was damaged'}, "
+            f"{found.n_sound:,} shards are sound, {len(found.damaged)} damaged"
+        )
+        for name in (*found.damaged, *found.strays):
+            what = "damaged" if name in found.damaged else "of no feature set"
+            print(f"  {name}: {what}" + (", moved to quarantine" if found.mended else ""))
+        for name, n_missing in health.missing.items():
+            if n_missing:
+                print(f"  {name}: {n_missing:,} clips are to be made; run: affectus extract")
+        print("The store is sound." if health.ok else "The store is not whole.")
+    return 0 if health.ok else 1
 
 
 @app.command()
@@ -383,6 +727,7 @@ def evaluate(
         ("label", "clips", "recall", "precision", "F1"),
         [(c.label, c.n, c.recall, c.precision, c.f1) for c in found.classes],
     )
+    print(f"Scheme: {found.scheme}.")
     print(f"Protocol {found.protocol['name']}: {found.protocol['text']}.")
     for caution in found.cautions:
         print(f"Caution: {caution}")

@@ -5,12 +5,21 @@ emotions that not every corpus has: `calm` (keep, merge into neutral, drop) and 
 drop). The policy is part of the scheme, so it is stored and printed with every model. No policy
 maps any emotion to another one, except calm to neutral.
 
-Spellings are those of the corpora and tools themselves: RAVDESS, CREMA-D, SAVEE, TESS, EMO-DB,
-nEMO, IEMOCAP, EmoBox, nkululeko, emotion2vec, deepface, py-feat.
+Spellings are those of the corpora and tools themselves: RAVDESS, CREMA-D, SAVEE, TESS, EMO-DB (in
+German, too), nEMO, IEMOCAP, MELD, EmoBox, nkululeko, emotion2vec, deepface, py-feat. Three kinds of
+label are left out on purpose, because they cannot be told or because nobody has decided it:
+
+- one letter: W is anger in EMO-DB (Wut) and surprise in ShEMO, A fear (Angst) in the one and anger
+  in the other, F happiness (Freude) in EMO-DB and fear in SAVEE;
+- numbers, which every corpus deals out anew;
+- IEMOCAP's excited (`exc`): many papers count it as happy, which is a choice, not a spelling.
 """
 
 from __future__ import annotations
 
+import difflib
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -19,19 +28,21 @@ from affectus.errors import LabelError, nearest
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 _SPELLINGS = {
-    "neutral": "neutral neu neutrality",
+    "neutral": "neutral neu neutrality 中立/neutral",
     "calm": "calm calmness relaxed",
-    "happy": "happy happiness hap joy joyful happily",
-    "sad": "sad sadness",
-    "angry": "angry anger ang",
-    "fearful": "fearful fear fea scared anxiety anxious",
-    "disgust": "disgust disgusted dis disgusting",
-    "surprised": "surprised surprise sur ps pleasant_surprise pleasant_surprised",
+    "happy": "happy happiness hap joy joyful happily freude 开心/happy",
+    "sad": "sad sadness trauer 难过/sad",
+    "angry": "angry anger ang wut ärger 生气/angry",
+    "fearful": "fearful fear fea scared anxiety anxious anxiety/fear angst 恐惧/fearful",
+    "disgust": "disgust disgusted dis disgusting ekel 厌恶/disgusted",
+    "surprised": "surprised surprise sur ps pleasant_surprise pleasant_surprised 吃惊/surprised",
 }
 _CANONICAL = {spelling: emotion for emotion, row in _SPELLINGS.items() for spelling in row.split()}
 
 CalmPolicy = Literal["keep", "merge", "drop"]
 SurprisedPolicy = Literal["keep", "drop"]
+
+_MISSPELT = 0.75  # likeness to a known spelling from which a label counts as a slip of the pen
 
 # name: (calm, surprised). What is neither kept nor merged is dropped.
 _SCHEMES: dict[str, tuple[CalmPolicy, SurprisedPolicy]] = {
@@ -51,12 +62,43 @@ def parse_emotion(spelling: str) -> str:
     >>> parse_emotion("HAP"), parse_emotion("Fear"), parse_emotion("pleasant surprise")
     ('happy', 'fearful', 'surprised')
     """
-    key = "_".join(spelling.strip().lower().replace("-", " ").replace("_", " ").split())
+    key = _key(spelling)
     if key in _CANONICAL:
         return _CANONICAL[key]
-    raise LabelError(
+    raise _unknown(spelling, nearest(key, _CANONICAL))
+
+
+def read_label(label: str) -> str | None:
+    """Return the canonical emotion for a label of somebody's data, or None if it is none of ours.
+
+    Corpora have other emotions (boredom, contempt, excited) and labels for no emotion (other,
+    unknown, xxx): None. What looks like a slip of the pen ('hapy') or holds a known name among
+    other words ('01_happy') is not taken for either.
+
+    Raises LabelError for those, with the name that may be meant.
+
+    >>> read_label("Wut"), read_label("boredom")
+    ('angry', None)
+    """
+    key = _key(label)
+    if key in _CANONICAL:
+        return _CANONICAL[key]
+    words = [word for word in re.split(r"[\W\d_]+", key) if len(word) > 2 and word in _CANONICAL]
+    meant = words or difflib.get_close_matches(key, _CANONICAL, n=1, cutoff=_MISSPELT)
+    if meant:
+        raise _unknown(label, f" Did you mean '{meant[0]}'?")
+    return None
+
+
+def _key(spelling: str) -> str:
+    plain = unicodedata.normalize("NFC", spelling).lower()  # some systems write Ä as A and dots
+    return "_".join(plain.replace("-", " ").replace("_", " ").split())
+
+
+def _unknown(spelling: str, hint: str) -> LabelError:
+    return LabelError(
         f"emotion '{spelling}' is not known; known emotions: {', '.join(EMOTIONS)} and their "
-        f"common spellings.{nearest(key, _CANONICAL)}"
+        f"common spellings.{hint}"
     )
 
 

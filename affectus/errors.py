@@ -10,6 +10,7 @@
     ├── SplitError                a split that cannot be made, or that leaks
     ├── StoreError                a feature store that does not fit or is damaged
     │   └── DiskError             disk full, read-only, gone (exit 5)
+    ├── FeatureFileError          another tool's feature file that cannot be used; carries a code
     ├── ExtractionError           too many clips failed (exit 3)
     ├── ConfigError               a setting that is not known or out of range
     ├── TrainingError             training that cannot go on
@@ -98,6 +99,24 @@ class DiskError(StoreError):
     """The disk is full, read-only or gone; what was committed before is safe."""
 
     exit_code = 5
+
+
+class FeatureFileError(AffectusError):
+    """A feature file of another tool that cannot be used.
+
+    `code` is stable ('E1703'), `name` the file's, as of a MediaError.
+    """
+
+    def __init__(self, code: str, name: str, text: str) -> None:
+        super().__init__(code, name, text)
+        self.code = code
+        self.name = name
+        self.text = text
+
+    @property
+    def message(self) -> str:
+        """The sentence without the class name, on one line."""
+        return escape(f"{self.code} '{self.name}': {self.text}")
 
 
 class ExtractionError(AffectusError):

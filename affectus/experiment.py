@@ -4,6 +4,7 @@ to the folder the command runs in.
     name = "ravdess-crnn"
     manifest = "ravdess.csv"
     store = "ravdess-store"
+    exclude = "bad.csv"              (clips to be left out: affectus audit --exclusions)
 
     [labels]         scheme = "eight"
     [features]       name = "logmel"
@@ -83,9 +84,14 @@ class AugmentationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True
     """What is done to training frames, anew each time a clip is drawn; 0 turns a part off.
 
     SpecAugment (Park et al. 2019): `band_masks` of up to `band_width` bands, `frame_masks` of up to
-    `frame_width` frames. `stretch`: tempo up to that share faster or slower. `gain_db`: level up
-    to that much louder or quieter. `mixup`: the parameter of the Beta distribution that two clips
-    are mixed by (Zhang et al. 2018).
+    `frame_width` frames. `stretch`: tempo up to that share faster or slower. `speed`: played up to
+    that share faster or slower, which moves tempo, pitch and formants together, as if another
+    person spoke (Ko et al. 2015, "Audio Augmentation for Speech Recognition"). `tract`: formants
+    and pitch alone up to that share higher or lower (vocal-tract length perturbation, Jaitly and
+    Hinton 2013). `gain_db`: level up to that much louder or quieter. `mixup`: the parameter of the
+    Beta distribution that two clips are mixed by (Zhang et al. 2018).
+
+    `speed` and `tract` are done on mel bands, whose centres must be known: log-mel features only.
     """
 
     band_masks: Count = 2
@@ -93,18 +99,22 @@ class AugmentationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True
     frame_masks: Count = 2
     frame_width: Count = 12
     stretch: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    speed: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    tract: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     gain_db: Annotated[float, Meta(ge=0)] = 1.5
     mixup: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A whole experiment. `features` and `model` hold a name and that extractor's or network's own
-    settings, which are checked where they are used.
+    settings, which are checked where they are used. `exclude` is a CSV of clips to be left out on
+    every side, and why, as `affectus audit --exclusions` writes it.
     """
 
     name: str
     manifest: str
     store: str
+    exclude: str = ""
     labels: LabelConfig = LabelConfig()
     features: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "logmel"})
     split: SplitConfig = SplitConfig()

@@ -55,6 +55,13 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1) -> float:
         raise ModelError(f"{folder}: there already; expected a new folder. Choose another name.")
     if not 1 <= fold <= len(run.splits):
         raise ModelError(f"fold {fold}: expected 1 to {len(run.splits)}.")
+    provenance = read_provenance(run)[fold - 1]
+    if provenance["features"].get("kind") == "imported":
+        raise ModelError(
+            f"{run.folder}: trained on the imported features '{provenance['features']['name']}', "
+            f"which nothing here computes from a recording; expected features of 'affectus "
+            f"extract'. A model of this run could not predict; evaluate it instead."
+        )
     weights = check_weights(run, run.splits[fold - 1])
     network, config = models.load(weights)
     data = export_network(network, config.n_features)
@@ -69,7 +76,7 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1) -> float:
     temporary.mkdir(parents=True)
     (temporary / "model.onnx").write_bytes(data)
     shutil.copyfile(weights, temporary / "weights.safetensors")
-    facts = _facts(run, read_provenance(run)[fold - 1])
+    facts = _facts(run, provenance)
     (temporary / "MODEL_CARD.md").write_text(write_card(facts), encoding="utf-8")
     hashes = hash_folder(temporary, ("model.onnx", "weights.safetensors", "MODEL_CARD.md"))
     facts = msgspec.structs.replace(facts, sha256=hashes)

@@ -8,27 +8,31 @@ run that was killed goes on where it stopped and ends with the same bytes.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
+import socket
 import stat
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from affectus.cluster import run_on_ray
 from affectus.errors import DiskError, ExtractionError, LimitError, MediaError, StoreError
 from affectus.features import Extractor, describe_extractor, restore_extractor
+from affectus.fingerprint import find_near_identical, fingerprint
 from affectus.manifest import Clip, Manifest
 from affectus.media import Limits, decoder_version, read_audio
-from affectus.store import FeatureStore, Result, write_shard
+from affectus.store import FeatureStore, Note, Result, write_shard
+from affectus.workers import Loss, WorkerError, work_through
 
 _AFTER = 200  # clips before the error rate counts
+_TRIES = 2  # at a clip whose worker died of it or hung
 
 
 class Failure(NamedTuple):
@@ -58,14 +62,22 @@ class ExtractionReport:
         return self.done == self.planned
 
 
-class _Task(NamedTuple):
-    """What a worker needs to make one shard; plain values that travel to any process."""
+@dataclass(frozen=True)
+class _Task:
+    """What a worker needs to make one shard; plain values that travel to any process.
+
+    `losses` are the clips, by place, at which a worker died or hung before.
+    """
 
     folder: Path
     record: dict[str, Any]
+    decoder: str
     shard: int
     clips: list[Clip]
     limits: Limits
+    losses: tuple[Loss, ...] = field(default=())
+    seconds_per_clip: float = 60.0
+    memory_bytes: int = 4 * 2**30
 
 
 Progress = Callable[[int, int, int], None]  # (clips finished, of them failed, clips to do)
@@ -77,14 +89,26 @@ def extract_features(
     folder: Path | str,
     *,
     workers: int = 1,
+    cluster: str | None = None,
+    address: str | None = None,
     retry_failed: bool = False,
+    force: bool = False,
     max_error_rate: float = 0.05,
+    seconds_per_clip: float = 60.0,
+    memory_bytes: int = 4 * 2**30,
     limits: Limits = Limits(),
+    on_clip: Callable[[int, int], None] = lambda taken, total: None,
     on_progress: Progress = lambda finished, failed, total: None,
 ) -> ExtractionReport:
     """Fill the store at `folder` with the features of every clip, and say what became of each.
 
-    Clips that are done are not opened again. `on_progress` hears after each shard.
+    Clips that are done are not opened again, unless `force`. The work is done by `workers` child
+    processes; with 0 it is done in this one, where a decoder that crashes ends the run. A clip that
+    takes longer than `seconds_per_clip`, or beyond `memory_bytes` in a worker, or that kills its
+    worker, fails after two tries, and the others go on. With `cluster` 'ray' the tasks are done by
+    the nodes of the Ray cluster at `address` (RAY_ADDRESS in the environment by default), which all
+    see the recordings and the store under the same path. `on_clip` hears of each clip taken in
+    hand, `on_progress` of each shard.
 
     Raises StoreError if the store was made with other parameters or is being written, DiskError if
     it cannot be written, ExtractionError (exit 3) once more than `max_error_rate` of at least 200
@@ -98,28 +122,56 @@ def extract_features(
     name = extractor.name
     with FeatureStore(folder, create=True) as store, store.writing():
         record = describe_extractor(extractor)
-        store.define(name, {**record, "decoder": decoder_version()})
+        decoder = decoder_version()
+        store.define(name, {**record, "decoder": decoder})
+        if force:
+            store.forget(name, clips)
         shards = store.plan(
             name,
             [(key, clip.clip_id) for key, clip in clips.items()],
             retry_failed=retry_failed,
         )
         tasks = [
-            _Task(store.folder, record, shard, [clips[key] for key in keys], limits)
+            _Task(
+                store.folder.resolve(),
+                record,
+                decoder,
+                shard,
+                [clips[key] for key in keys],
+                limits,
+                seconds_per_clip=seconds_per_clip,
+                memory_bytes=memory_bytes,
+            )
             for shard, keys in shards
         ]
         total = sum(len(task.clips) for task in tasks)
-        finished = failed = 0
-        for shard, sha256, results in _run(tasks, workers):
-            store.commit(name, shard, sha256, results)
-            finished += len(results)
-            failed += sum(bool(result.code) for result in results)
-            on_progress(finished, failed, total)
-            if finished >= _AFTER and failed > max_error_rate * finished:
-                raise ExtractionError(
-                    f"{failed} of {finished} clips failed; expected at most "
-                    f"{max_error_rate:.0%}. See why with: affectus status {folder}"
-                )
+        finished = failed = taken = 0
+        notice = _Notice(store.folder, total)
+
+        def count() -> None:
+            nonlocal taken
+            taken = min(taken + 1, total)  # one that is tried again is counted again
+            on_clip(taken, total)
+            notice.write(taken, failed)
+
+        if cluster == "ray":
+            made = run_on_ray(tasks, _make_shard_apart, address=address)
+        elif cluster is None:
+            made = _run(tasks, workers, count)
+        else:
+            raise ExtractionError(f"no cluster '{cluster}'; expected ray.")
+        with closing(made), notice:  # which ends the workers, whatever stops this loop
+            for shard, sha256, results in made:
+                store.commit(name, shard, sha256, results)
+                finished += len(results)
+                failed += sum(bool(result.code) for result in results)
+                on_progress(finished, failed, total)
+                notice.write(finished, failed)
+                if finished >= _AFTER and failed > max_error_rate * finished:
+                    raise ExtractionError(
+                        f"{failed} of {finished} clips failed; expected at most "
+                        f"{max_error_rate:.0%}. See why with: affectus status {folder}"
+                    )
         return _report(manifest, store, name, finished - failed)
 
 
@@ -137,6 +189,11 @@ def check_coverage(manifest: Manifest, store: FeatureStore, name: str) -> None:
         if refused:
             why = f", {len(refused):,} failed (the first: {refused[0].code} {refused[0].reason})"
             command += " --retry-failed"
+        if name in store.features() and store.record(name).get("kind") == "imported":
+            command = (
+                f"affectus import-features FILES --manifest MANIFEST --store {store.folder} "
+                f"--name {name}; its --matched FILE gets the manifest of the clips that are there"
+            )
         raise StoreError(
             f"the store holds {report.done:,} of {usable:,} clips for '{name}'{why}; expected all. "
             f"Run: {command}"
@@ -149,59 +206,169 @@ def sound_hashes(manifest: Manifest, store: FeatureStore, name: str) -> Mapping[
     return {clip.clip_id: by_key.get(clip.content_key, "") for clip in manifest}
 
 
-def _run(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[int, str, list[Result]]]:
-    if workers <= 1 or len(tasks) <= 1:
-        yield from map(_make_shard, tasks)
-        return
-    # Spawned, not forked: threads of the parent's libraries do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    n_workers = min(workers, len(tasks))
-    with ProcessPoolExecutor(n_workers, context, initializer=_leave_with_parent) as pool:
-        futures = [pool.submit(_make_shard, task) for task in tasks]
+def near_pairs(manifest: Manifest, store: FeatureStore, name: str) -> list[tuple[str, str]]:
+    """Return the pairs of clip ids whose sound is nearly, but not exactly, the same.
+
+    Clips of one content, or of one decoded sound, are told by their hashes; see `sound_hashes`.
+    """
+    clip_ids: dict[str, list[str]] = {}
+    for clip in manifest:
+        clip_ids.setdefault(clip.content_key, []).append(clip.clip_id)
+    taken = store.fingerprints(name)
+    sounds = sound_hashes(manifest, store, name)
+    return [
+        (one, other)
+        for first, second, _ in find_near_identical(
+            {key: taken[key] for key in clip_ids if key in taken}
+        )
+        for one in clip_ids[first]
+        for other in clip_ids[second]
+        if sounds[one] != sounds[other]
+    ]
+
+
+def count_without_fingerprint(manifest: Manifest, store: FeatureStore, name: str) -> int:
+    """Return of how many clips the sound was never compared: imported, or of an older store."""
+    taken = store.fingerprints(name)
+    return sum(clip.content_key not in taken for clip in manifest if not clip.fault)
+
+
+class RunProgress(msgspec.Struct, frozen=True):
+    """How far an extraction is: what `affectus status` tells others, from any machine."""
+
+    process: int
+    host: str
+    began: float
+    heard: float
+    finished: int
+    failed: int
+    total: int
+
+    @property
+    def rate(self) -> float:
+        """Clips per second so far."""
+        return self.finished / max(self.heard - self.began, 1e-3)
+
+
+class _Notice:
+    """A small file in the store that says how far the run is; gone when it has ended."""
+
+    def __init__(self, folder: Path, total: int) -> None:
+        self.path = folder / "progress.json"
+        self.total = total
+        self.began = time.time()
+        self.written = 0.0
+
+    def __enter__(self) -> None:
+        self.write(0, 0)
+
+    def __exit__(self, *error: object) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def write(self, finished: int, failed: int) -> None:
+        """Write the state, at most once a second."""
+        now = time.time()
+        if now - self.written < 1.0:
+            return
+        self.written = now
+        state = RunProgress(
+            os.getpid(), socket.gethostname(), self.began, now, finished, failed, self.total
+        )
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise ExtractionError(
-                "a worker process died (out of memory, or killed); expected it to finish. What was "
-                "committed is safe: run the command again, with fewer --workers if memory is short."
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+            temporary.write_bytes(msgspec.json.encode(state))
+            temporary.replace(self.path)
+        except OSError as error:
+            raise DiskError(
+                f"{self.path.parent}: {error.strerror}; expected a folder to write. Free some "
+                f"space; what was committed is safe. Then run the command again."
+            ) from error
 
 
-def _leave_with_parent() -> None:
-    """End this worker when the process that started it is killed, which nothing else tells it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+def read_progress(folder: Path | str) -> RunProgress | None:
+    """Return how far the extraction is that writes the store at `folder`, if there is one."""
+    try:
+        return msgspec.json.decode((Path(folder) / "progress.json").read_bytes(), type=RunProgress)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
-def _make_shard(task: _Task) -> tuple[int, str, list[Result]]:
+def _run(
+    tasks: Sequence[_Task], workers: int, on_item: Callable[[], None]
+) -> Generator[tuple[int, str, list[Result]]]:
+    if workers == 0:
+        for task in tasks:
+            yield _make_shard(task, lambda place: on_item())
+        return
+    if not tasks:
+        return
+    try:
+        yield from work_through(
+            tasks,
+            _make_shard,
+            workers=workers,
+            revise=_revise,
+            seconds_per_item=tasks[0].seconds_per_clip,
+            memory_bytes=tasks[0].memory_bytes,
+            on_item=on_item,
+        )
+    except WorkerError as error:
+        raise ExtractionError(
+            f"worker processes die before they begin ({error}); expected them to work. Take fewer "
+            f"--workers, or --workers 0 to see what happens."
+        ) from None
+
+
+def _make_shard_apart(task: _Task) -> tuple[int, str, list[Result]]:
+    """Make a shard in a child of this process, so that no clip can end a node's process."""
+    (made,) = _run([task], 1, lambda: None)
+    return made
+
+
+def _revise(task: _Task, loss: Loss) -> _Task:
+    return replace(task, losses=(*task.losses, loss))
+
+
+def _make_shard(task: _Task, take: Callable[[int], None]) -> tuple[int, str, list[Result]]:
     """Decode and extract one shard's clips and write its file; the idempotent task."""
     extractor = restore_extractor(task.record)
     arrays: dict[str, NDArray[np.float32]] = {}
     results = []
-    for clip in task.clips:
+    for place, clip in enumerate(task.clips):
         try:
-            frames, sound = _extract_clip(clip, extractor, task.limits)
+            _give_up(task, place, clip)
+            take(place)
+            frames, result = _extract_clip(clip, extractor, task.limits)
         except MediaError as error:
             results.append(Result(clip.content_key, code=error.code, reason=error.text))
+        except MemoryError:
+            text = "needs more memory than a worker may have; expected less. Cut the recording."
+            results.append(Result(clip.content_key, code="E1605", reason=text))
         else:
             arrays[clip.content_key] = frames
-            results.append(Result(clip.content_key, len(frames), sound))
-    return task.shard, write_shard(task.folder, extractor.name, task.shard, arrays), results
+            results.append(result)
+    # With its note, so that the index can be made again from the shards.
+    note = Note(
+        {**task.record, "decoder": task.decoder},
+        [(clip.clip_id, result) for clip, result in zip(task.clips, results, strict=True)],
+    )
+    sha256 = write_shard(task.folder, extractor.name, task.shard, arrays, note)
+    return task.shard, sha256, results
+
+
+def _give_up(task: _Task, place: int, clip: Clip) -> None:
+    """Refuse a clip that has cost a worker twice."""
+    lost = [loss for loss in task.losses if loss.item == place]
+    if len(lost) >= _TRIES:
+        code, what = ("E1604", "") if lost[-1].timed_out else ("E1603", "the decoder crashed: ")
+        text = f"{what}{lost[-1].text}, {len(lost)} times; expected features. Leave it out."
+        raise MediaError(code, str(clip.path), text)
 
 
 def _extract_clip(
     clip: Clip, extractor: Extractor, limits: Limits
-) -> tuple[NDArray[np.float32], str]:
-    """Return a clip's frames [T, D] and the hash of its decoded sound."""
+) -> tuple[NDArray[np.float32], Result]:
+    """Return a clip's frames [T, D], and the hash and the fingerprint of its decoded sound."""
     name = str(clip.path)
     try:
         found = clip.path.stat()
@@ -229,7 +396,12 @@ def _extract_clip(
         if code == "W1101":  # half a file may be answered for, but not learnt from
             raise MediaError("E1101", name, text)
     frames = extractor(recording.waveform, recording.sample_rate)
-    return frames, hashlib.sha256(recording.waveform.tobytes()).hexdigest()
+    return frames, Result(
+        clip.content_key,
+        len(frames),
+        hashlib.sha256(recording.waveform.tobytes()).hexdigest(),
+        fingerprint=fingerprint(recording.waveform, recording.sample_rate),
+    )
 
 
 def _report(manifest: Manifest, store: FeatureStore, name: str, n_new: int) -> ExtractionReport:

@@ -132,6 +132,30 @@ class Manifest:
         """Return the clips for which `keep(clip)` is true, in the same order."""
         return Manifest(tuple(clip for clip in self.clips if keep(clip)))
 
+    def excluding(self, reasons: Mapping[str, str]) -> Manifest:
+        """Return the manifest with a fault 'excluded: reason' for each clip id of `reasons`.
+
+        So everything downstream leaves these clips out, and counts them. A fault that was there
+        stays.
+
+        Raises ManifestError for an id that no clip has.
+        """
+        known = {clip.clip_id for clip in self.clips}
+        unknown = [clip_id for clip_id in reasons if clip_id not in known]
+        if unknown:
+            raise ManifestError(
+                f"exclusions: {len(unknown)} clips are not in the manifest (the first: "
+                f"{unknown[0]}); expected clips of it. Make the list anew: affectus audit "
+                f"--exclusions"
+            )
+        clips = (
+            replace(clip, fault=f"excluded: {reasons[clip.clip_id]}")
+            if clip.clip_id in reasons and not clip.fault
+            else clip
+            for clip in self.clips
+        )
+        return Manifest(tuple(clips), self.notes)
+
     def write(self, path: Path | str) -> None:
         """Write the CSV. Complete or not at all: a temporary file is renamed at the end."""
         path = Path(path)
@@ -196,17 +220,69 @@ def join_manifests(manifests: Iterable[Manifest]) -> Manifest:
     )
 
 
+def write_exclusions(reasons: Mapping[str, str], path: Path | str) -> None:
+    """Write clips to be left out, and why, as CSV `clip_id,reason`; complete or not at all."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            writer.writerow(("clip_id", "reason"))
+            writer.writerows(reasons.items())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_exclusions(path: Path | str) -> dict[str, str]:
+    """Read a CSV `clip_id,reason`: as `write_exclusions` writes it, or made by hand.
+
+    Raises ManifestError with the line of the first fault.
+    """
+    reasons: dict[str, str] = {}
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [cell.strip() for cell in next(reader, [])]
+            if header != ["clip_id", "reason"]:
+                raise ManifestError(
+                    f"{path}:1: columns {', '.join(header) or 'none'}; expected clip_id,reason. "
+                    f"Make the list with: affectus audit --exclusions"
+                )
+            for row in reader:
+                if row and (len(row) != 2 or not row[0]):
+                    raise ManifestError(
+                        f"{path}:{reader.line_num}: {len(row)} cells; expected a clip id and a "
+                        f"reason. Put a cell that holds a comma in quotes."
+                    )
+                if row:
+                    reasons[row[0]] = row[1] or "no reason given"
+    except csv.Error as error:
+        raise ManifestError(f"{path}:{reader.line_num}: {error}; expected a CSV.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        text = getattr(error, "strerror", None) or error
+        raise ManifestError(f"{path}: {text}; expected a CSV clip_id,reason in UTF-8.") from None
+    return reasons
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def with_hashes(manifest: Manifest) -> Manifest:
-    """Return the manifest with each file's SHA-256 filled in; a file that is gone gets a fault."""
+def with_hashes(
+    manifest: Manifest, on_progress: Callable[[int, int], None] = lambda hashed, total: None
+) -> Manifest:
+    """Return the manifest with each file's SHA-256 filled in; a file that is gone gets a fault.
+
+    `on_progress` is told after each clip how many are hashed, of how many.
+    """
     hashes: dict[str, str] = {}
     clips = []
-    for clip in manifest.clips:
+    for number, clip in enumerate(manifest.clips, 1):
         try:
             if clip.file not in hashes:
                 hashes[clip.file] = hash_file(clip.path)
@@ -215,6 +291,7 @@ def with_hashes(manifest: Manifest) -> Manifest:
             clips.append(replace(clip, fault=fault))
         else:
             clips.append(replace(clip, sha256=hashes[clip.file]))
+        on_progress(number, len(manifest))
     return Manifest(tuple(clips), manifest.notes)
 
 

@@ -1,27 +1,35 @@
 """One self-contained HTML page, a pure function of an evaluation: the answer first, then what it
 rests on. No script, no network, no date: the same evaluation gives the same bytes.
 
-Text from outside (names, labels, clip ids) enters the page through `_text` alone.
+Text from outside (names, labels, clip ids) enters the page through `render_text` alone.
 """
 
 from __future__ import annotations
 
-import html
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from affectus.errors import DiskError, EvaluationError
+from affectus.errors import EvaluationError
 from affectus.evaluation import Evaluation, GroupScore
 from affectus.manifest import natural_key
 from affectus.metrics import Interval
+from affectus.page import (
+    NONE,
+    SHARE_AXIS,
+    render_bar,
+    render_page,
+    render_percent,
+    render_section,
+    render_table,
+    render_text,
+    render_whisker,
+    write_page,
+)
 
-_NONE = "–"  # what cannot be computed
 _MANY_SPEAKERS = 30  # more are folded away
 _COLUMNS = ("fold", "epoch", "loss", "dev_uar", "best")
 _LEFT, _RIGHT, _HEIGHT = 42.0, 312.0, 76.0  # of a learning curve, in a picture 320 wide
@@ -39,25 +47,12 @@ def render_report(evaluation: Evaluation, history: Sequence[Row] = ()) -> str:
     Raises EvaluationError if a row of history lacks one of these.
     """
     stamp = "LEAKY: " if evaluation.protocol.get("leaky") else ""
-    title = f"{stamp}{evaluation.name}, UAR {_percent(evaluation.uar.value)} on {evaluation.side}"
+    title = (
+        f"{stamp}{evaluation.name}, UAR {render_percent(evaluation.uar.value)} on {evaluation.side}"
+    )
     parts = (_answer, _protocol, _confusion, _classes, _groups, _speakers)
     body = "".join(part(evaluation) for part in parts) + _curves(history, evaluation.chance)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title>
-<style>
-{files("affectus").joinpath("report.css").read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<main>
-{body}{_mistakes(evaluation)}{_provenance(evaluation)}</main>
-</body>
-</html>
-"""
+    return render_page(title, f"{body}{_mistakes(evaluation)}{_provenance(evaluation)}")
 
 
 def write_report(evaluation: Evaluation, path: Path | str, history: Sequence[Row] = ()) -> None:
@@ -65,19 +60,7 @@ def write_report(evaluation: Evaluation, path: Path | str, history: Sequence[Row
 
     Raises DiskError if it cannot be written; what stood there before is then untouched.
     """
-    path = Path(path)
-    page = render_report(evaluation, history)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8", newline="")
-        temporary.replace(path)
-    except OSError as error:
-        if temporary.is_file():
-            temporary.unlink()
-        raise DiskError(
-            f"{path}: {error.strerror}; expected a file to write. Check space and rights."
-        ) from error
+    write_page(render_report(evaluation, history), path)
 
 
 # --- the answer --------------------------------------------------------------------------------
@@ -90,25 +73,25 @@ def _answer(found: Evaluation) -> str:
     ) * bool(found.protocol.get("leaky"))
     share = found.n_answered / found.n_planned if found.n_planned else None
     facts = (
-        ("WAR (accuracy)", _percent(found.war.value), _range(found.war)),
-        ("Macro F1", _percent(found.macro_f1.value), _range(found.macro_f1)),
-        ("Clips answered", f"{found.n_answered:,} of {found.n_planned:,}", _percent(share)),
+        ("WAR (accuracy)", render_percent(found.war.value), _range(found.war)),
+        ("Macro F1", render_percent(found.macro_f1.value), _range(found.macro_f1)),
+        ("Clips answered", f"{found.n_answered:,} of {found.n_planned:,}", render_percent(share)),
         ("Speakers", f"{found.n_speakers:,}" if found.n_speakers else "not known", ""),
     )
     cells = (f"<div><dt>{a}</dt><dd>{b} <small>{c}</small></dd></div>\n" for a, b, c in facts)
-    items = "".join(f"<li>{_text(caution)}</li>\n" for caution in found.cautions)
+    items = "".join(f"<li>{render_text(caution)}</li>\n" for caution in found.cautions)
     cautions = (
         f'<section class="cautions">\n<h2>Before comparing</h2>\n<ul>\n{items}</ul></section>\n'
     )
     return f"""<header>
-{banner}<p class="muted">Evaluation on {_text(found.side)}</p>
-<h1>{_text(found.name)}</h1>
-<p class="score"><strong>{_percent(found.uar.value)}</strong>
+{banner}<p class="muted">Evaluation on {render_text(found.side)}</p>
+<h1>{render_text(found.name)}</h1>
+<p class="score"><strong>{render_percent(found.uar.value)}</strong>
 <span>UAR, 95\u202f% interval by speaker: <b>{_range(found.uar) or "none can be given"}</b><br>
-<span class="muted">chance is {_percent(found.chance)} (1 of {found.n_present} labels, dashed)
+<span class="muted">chance is {render_percent(found.chance)} (1 of {found.n_present} labels, dashed)
 </span></span></p>
 <div class="track">{_whisker(found.uar, found.chance, "chance")}</div>
-{_AXIS}
+{SHARE_AXIS}
 <dl class="facts">
 {"".join(cells)}</dl>
 </header>
@@ -119,7 +102,7 @@ def _protocol(found: Evaluation) -> str:
     """Say how the clips were divided, and what the number may be held against."""
     facts = dict(found.protocol)
     name, text, leaky = (facts.pop(key, "") for key in ("name", "text", "leaky"))
-    rest = "".join(f", {_text(key)} {_value(value)}" for key, value in facts.items())
+    rest = "".join(f", {render_text(key)} {_value(value)}" for key, value in facts.items())
     same = "the same corpus with the same labels and the same protocol"
     if leaky:
         against = f"with speaker-dependent scores on {same}, and with nothing else."
@@ -132,7 +115,7 @@ def _protocol(found: Evaluation) -> str:
         against += " The epoch was chosen on these clips: compare it with dev scores alone."
     return f"""<section>
 <h2>Protocol</h2>
-<p><b>{_text(name or "not named")}</b>{rest}{f": {_text(text)}" if text else ""}.</p>
+<p><b>{render_text(name or "not named")}</b>{rest}{f": {render_text(text)}" if text else ""}.</p>
 <p>This number may be compared {against}</p>
 </section>
 """
@@ -149,9 +132,11 @@ def _confusion(found: Evaluation) -> str:
             share = count / n if n else None
             kind = "none" if not count else "hit" if said == label else "miss"
             style = f' style="--share:{share:.3f}"' if count else ""
-            cells += f'<td class="{kind}"{style}>{count} <small>{_percent(share, 0)}</small></td>'
-        rows += f'<tr><th scope="row">{_text(label)}</th>{cells}</tr>\n'
-    columns = "".join(f'<th scope="col">{_text(label)}</th>' for label in found.labels)
+            cells += (
+                f'<td class="{kind}"{style}>{count} <small>{render_percent(share, 0)}</small></td>'
+            )
+        rows += f'<tr><th scope="row">{render_text(label)}</th>{cells}</tr>\n'
+    columns = "".join(f'<th scope="col">{render_text(label)}</th>' for label in found.labels)
     return f"""<section>
 <h2>Confusion</h2>
 <div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix">
@@ -173,15 +158,21 @@ the colour, the larger. Right answers are framed.</caption>
 
 def _classes(found: Evaluation) -> str:
     rows = [
-        (_text(c.label), f"{c.n:,}", _bar(c.recall), _bar(c.precision), _bar(c.f1))
+        (
+            render_text(c.label),
+            f"{c.n:,}",
+            render_bar(c.recall),
+            render_bar(c.precision),
+            render_bar(c.f1),
+        )
         for c in found.classes
     ]
     text = (
         "Recall: the share of a class that is found. Precision: the share of its answers that is "
         "right. F1: their harmonic mean."
     )
-    table = _table("classes", text, ("class", "clips", "recall", "precision", "F1"), rows)
-    return _section("Classes", table)
+    table = render_table("classes", text, ("class", "clips", "recall", "precision", "F1"), rows)
+    return render_section("Classes", table)
 
 
 def _groups(found: Evaluation) -> str:
@@ -189,12 +180,12 @@ def _groups(found: Evaluation) -> str:
         "UAR within the group, over the classes it has, with its 95\u202f% interval by speaker. "
         "The vertical line is the UAR of all clips."
     )
-    head = ("group", "clips<br>speakers", "UAR<br>interval", _AXIS)
+    head = ("group", "clips<br>speakers", "UAR<br>interval", SHARE_AXIS)
     tables = ""
     for by, groups in groupby(found.groups, lambda group: group.by):
         rows = [_group_cells(group, found) for group in groups]
-        tables += _table("groups by", f"By {_text(by)}", head, rows)
-    return _section("Groups", f'<p class="muted">{text}</p>\n{tables}') if tables else ""
+        tables += render_table("groups by", f"By {render_text(by)}", head, rows)
+    return render_section("Groups", f'<p class="muted">{text}</p>\n{tables}') if tables else ""
 
 
 def _speakers(found: Evaluation) -> str:
@@ -202,74 +193,53 @@ def _speakers(found: Evaluation) -> str:
     if not found.speakers:
         return ""
     ranked = sorted(found.speakers, key=lambda group: (-group.uar.value, natural_key(group.name)))
-    span = f"from {_percent(ranked[-1].uar.value)} to {_percent(ranked[0].uar.value)}"
+    span = f"from {render_percent(ranked[-1].uar.value)} to {render_percent(ranked[0].uar.value)}"
     text = f"UAR of each, {span}, the best first. The vertical line is the UAR of all clips."
     rows = [
-        (_text(g.name), f"{g.n:,}", _percent(g.uar.value), _whisker(g.uar, found.uar.value, "mean"))
+        (
+            render_text(g.name),
+            f"{g.n:,}",
+            render_percent(g.uar.value),
+            _whisker(g.uar, found.uar.value, "mean"),
+        )
         for g in ranked
     ]
-    table = _table("groups speakers", text, ("speaker", "clips", "UAR", _AXIS), rows)
+    table = render_table("groups speakers", text, ("speaker", "clips", "UAR", SHARE_AXIS), rows)
     if len(rows) > _MANY_SPEAKERS:
         table = (
             f"<details>\n<summary>All {len(rows)} speakers, {span}</summary>\n{table}</details>\n"
         )
-    return _section("Speakers", table)
+    return render_section("Speakers", table)
 
 
 def _group_cells(group: GroupScore, found: Evaluation) -> tuple[str, ...]:
-    speakers = f"{group.n_speakers:,}" if found.n_speakers else _NONE
+    speakers = f"{group.n_speakers:,}" if found.n_speakers else NONE
     counts = f"{group.n:,}<br><small>{speakers}</small>"
-    score = f"{_percent(group.uar.value)}<br><small>{_range(group.uar) or _NONE}</small>"
-    return (_text(group.name), counts, score, _whisker(group.uar, found.uar.value, "mean"))
+    score = f"{render_percent(group.uar.value)}<br><small>{_range(group.uar) or NONE}</small>"
+    return (render_text(group.name), counts, score, _whisker(group.uar, found.uar.value, "mean"))
 
 
 def _mistakes(found: Evaluation) -> str:
     n_wrong = sum(map(sum, found.confusion)) - sum(r[i] for i, r in enumerate(found.confusion))
     text = f"{len(found.mistakes):,} of {n_wrong:,} wrong answers, the most confident first."
     rows = [
-        (f"<code>{_text(m.clip_id)}</code>", _text(m.truth), _text(m.prediction), _percent(m.score))
+        (
+            f"<code>{render_text(m.clip_id)}</code>",
+            render_text(m.truth),
+            render_text(m.prediction),
+            render_percent(m.score),
+        )
         for m in found.mistakes
     ]
     head = ("clip", "truth", "prediction", "score")
-    return _section("Most confident mistakes", _table("mistakes", text, head, rows))
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{title}</h2>\n{content}</section>\n"
-
-
-def _table(kind: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of HTML cells, the first of a row its heading."""
-    columns = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    lines = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>\n'
-        for first, *rest in rows
-    )
-    return (
-        f'<table class="{kind}">\n<caption>{text}</caption>\n'
-        f"<thead><tr>{columns}</tr></thead>\n<tbody>\n{lines}</tbody>\n</table>\n"
-    )
+    return render_section("Most confident mistakes", render_table("mistakes", text, head, rows))
 
 
 # --- pictures ----------------------------------------------------------------------------------
 
 
-def _bar(share: float | None) -> str:
-    """Return a share with a small bar below."""
-    if share is None:
-        return _NONE
-    return f'{_percent(share)}<span class="bar"><i style="--share:{share:.3f}"></i></span>'
-
-
 def _whisker(score: Interval, mark: float, kind: str) -> str:
-    """Return a dot with its interval on a line from 0 to 100 %, and a mark of that kind."""
-    parts = [f'<line class="{kind}" x1="{mark:.2%}" x2="{mark:.2%}" y1="0" y2="100%"/>']
-    if score.low is not None and score.high is not None:
-        ends = f'x1="{score.low:.2%}" x2="{score.high:.2%}"'
-        parts.append(f'<line class="whisker" {ends} y1="50%" y2="50%"/>')
-    parts.append(f'<circle class="dot" cx="{score.value:.2%}" cy="50%" r="5"/>')
-    rule = '<line class="rule" x1="0" x2="100%" y1="50%" y2="50%"/>'
-    return f'<svg class="interval" aria-hidden="true">{rule}{"".join(parts)}</svg>'
+    return render_whisker(score.value, score.low, score.high, mark, kind)
 
 
 def _curves(history: Sequence[Row], chance: float) -> str:
@@ -289,11 +259,12 @@ def _curves(history: Sequence[Row], chance: float) -> str:
         best = next((row for row in reversed(rows) if row["best"]), None)
         words = f"{len(rows)} epochs"
         if best is not None:
-            words = f"best {_percent(best['dev_uar'])} at epoch {int(best['epoch'])} of {len(rows)}"
+            score = render_percent(best["dev_uar"])
+            words = f"best {score} at epoch {int(best['epoch'])} of {len(rows)}"
         level = 114 + _HEIGHT * (1 - min(chance / uar, 1))
         figures += f"""<figure>
-<figcaption><b>{_text(fold)}</b> {words}</figcaption>
-<svg viewBox="0 0 320 212" role="img" aria-label="{_text(fold)}: {words}">
+<figcaption><b>{render_text(fold)}</b> {words}</figcaption>
+<svg viewBox="0 0 320 212" role="img" aria-label="{render_text(fold)}: {words}">
 {_panel("training loss", 16, rows, "loss", best, n_epochs, loss)}
 {_panel("dev UAR", 114, rows, "dev_uar", best, n_epochs, uar)}
 <line class="chance" x1="{_LEFT}" x2="{_RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>
@@ -304,7 +275,7 @@ def _curves(history: Sequence[Row], chance: float) -> str:
 """
     text = """<p class="muted">Training loss and UAR on dev by epoch, all folds on the same scales.
 The dot is the best epoch, whose weights are kept; the dashed line is chance.</p>"""
-    return _section("Learning curves", f'{text}\n<div class="folds">\n{figures}</div>\n')
+    return render_section("Learning curves", f'{text}\n<div class="folds">\n{figures}</div>\n')
 
 
 def _panel(
@@ -321,7 +292,7 @@ def _panel(
     text = f'<text class="name" x="{_LEFT}" y="{above - 6}">{title}</text>'
     for part in (0.0, 0.5, 1.0):
         y, value = below - _HEIGHT * part, ceiling * part
-        shown = _percent(value, 0) if key == "dev_uar" else f"{value:g}"
+        shown = render_percent(value, 0) if key == "dev_uar" else f"{value:g}"
         text += f'<line class="rule" x1="{_LEFT}" x2="{_RIGHT}" y1="{y}" y2="{y}"/>'
         text += f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{shown}</text>'
     points, mark = [], ""
@@ -351,18 +322,18 @@ def _provenance(found: Evaluation) -> str:
     uniform = math.log(len(found.labels))
     facts = {
         "label scheme": found.scheme,
-        "calibration error (ECE)": f"{_percent(found.ece)}, mean gap of score and accuracy",
+        "calibration error (ECE)": f"{render_percent(found.ece)}, mean gap of score and accuracy",
         "likelihood (NLL)": f"{found.nll:.3f} nats; equal scores for all would have {uniform:.3f}",
         **found.provenance,
     }
-    return _section("Provenance", _value(facts))
+    return render_section("Provenance", _value(facts))
 
 
 def _value(value: Any) -> str:
     """Return any plain value: nested tables as definition lists, hashes shortened."""
     if isinstance(value, Mapping) and value:
         rows = (
-            f"<div><dt>{_text(key)}</dt><dd>{_value(inner)}</dd></div>\n"
+            f"<div><dt>{render_text(key)}</dt><dd>{_value(inner)}</dd></div>\n"
             for key, inner in value.items()
         )
         return f'<dl class="tree">\n{"".join(rows)}</dl>\n'
@@ -371,30 +342,14 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value in ("", [], (), {}) or value != value:
-        return _NONE
+        return NONE
     if re.fullmatch(r"[0-9a-f]{32,}", str(value)):
         return f'<code title="{value}">{str(value)[:12]}…</code>'
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    """Return text that is only ever text: escaped, what could forge a line made visible."""
-    seen = (
-        char.encode("unicode_escape").decode() if unicodedata.category(char)[0] == "C" else char
-        for char in str(value)
-    )
-    return html.escape("".join(seen))
-
-
-def _percent(share: float | None, digits: int = 1) -> str:
-    return _NONE if share is None else f"{100 * share:.{digits}f}\u202f%"
+    return render_text(value)
 
 
 def _range(score: Interval) -> str:
     """Return `52.1–64.0 %`, or nothing where there is no interval."""
     if score.low is None or score.high is None:
         return ""
-    return f"{100 * score.low:.1f}–{_percent(score.high)}"
-
-
-_AXIS = '<span class="axis"><span>0</span><span>50</span><span>100\u202f%</span></span>'
+    return f"{100 * score.low:.1f}–{render_percent(score.high)}"

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -33,7 +34,7 @@ from affectus.batches import (
     ordered_batches,
     training_batches,
 )
-from affectus.corpora import expected_clips
+from affectus.corpora import expected_clips, expected_counts
 from affectus.errors import (
     AuditError,
     ConfigError,
@@ -43,9 +44,14 @@ from affectus.errors import (
 )
 from affectus.evaluation import Evaluation, Predictions, evaluate_predictions, join_predictions
 from affectus.experiment import Experiment
-from affectus.extraction import check_coverage, sound_hashes
-from affectus.features import create_extractor, describe_extractor
-from affectus.manifest import Manifest, hash_file
+from affectus.extraction import (
+    check_coverage,
+    count_without_fingerprint,
+    near_pairs,
+    sound_hashes,
+)
+from affectus.features import create_extractor, describe_extractor, hash_record, read_record
+from affectus.manifest import Manifest, hash_file, read_exclusions
 from affectus.metrics import confusion_matrix, negative_log_likelihood, uar, war
 from affectus.models import ModelConfig, Network
 from affectus.runs import Epoch, Run, begin_run, check_weights, read_provenance, write_json
@@ -74,27 +80,26 @@ def train(
 
     Raises AuditError, SplitError, StoreError, ConfigError or TrainingError before the first step.
     """
-    manifest = Manifest.read(experiment.manifest)
-    cautions = _missing_clips(manifest, allow_incomplete)
+    cautions = _missing_clips(Manifest.read(experiment.manifest), allow_incomplete)
+    manifest = _read_clips(experiment)
+    cautions += _left_out(manifest, experiment)
     features = str(experiment.features["name"])
-    extractor = create_extractor(**experiment.features)
     with FeatureStore(experiment.store) as store:
-        record = store.record(features)
-        decoder = str(record.pop("decoder"))
-        store.define(features, {**describe_extractor(extractor), "decoder": decoder})
+        origin, n_features = _check_features(experiment, store)
         check_coverage(manifest, store, features)
         audio = sound_hashes(manifest, store, features)
+        near = near_pairs(manifest, store, features)
+        cautions += _uncompared(manifest, store, features)
         splits = []
         for split in _make_splits(manifest, experiment):
-            leaks = check_split(manifest, split, audio=audio, allow_leak=allow_leak)
+            leaks = check_split(manifest, split, audio=audio, near=near, allow_leak=allow_leak)
             cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
             splits.append(replace(split, leaky=split.leaky or bool(leaks)))
-        models.create_model(_model_config(experiment, len(extractor.columns)))  # or refuse it here
+        models.create_model(_model_config(experiment, n_features))  # or refuse it here
         run = begin_run(experiment, tuple(splits), Path(runs_dir), resume)
         provenance = {
             "manifest_sha256": manifest.sha256,
-            "features": describe_extractor(extractor),
-            "decoder": decoder,
+            **origin,
             "cautions": cautions,
         }
         to_do = [split for split in splits if not run.finished(split)]
@@ -125,7 +130,7 @@ def predict_side(run: Run, side: str) -> Predictions:
     if side == "dev":
         parts = [Predictions.read(run.fold_dir(s) / "predictions_dev.csv") for s in run.splits]
         return join_predictions(parts)
-    manifest = Manifest.read(run.experiment.manifest)
+    manifest = _read_clips(run.experiment)
     clips = {clip.clip_id: clip for clip in manifest}
     features = str(run.experiment.features["name"])
     parts = []
@@ -133,8 +138,8 @@ def predict_side(run: Run, side: str) -> Predictions:
         for split in run.splits:
             if split.manifest_sha256 and manifest.sha256 != split.manifest_sha256:
                 raise TrainingError(
-                    f"{run.experiment.manifest}: changed since the run was trained; expected the "
-                    f"same clips. Import again, or train again."
+                    f"{run.experiment.manifest}: changed since the run was trained, or its list of "
+                    f"exclusions; expected the same clips. Import again, or train again."
                 )
             network, _ = models.load(check_weights(run, split))
             examples = load_examples(
@@ -149,7 +154,7 @@ def predict_side(run: Run, side: str) -> Predictions:
 def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
     """Judge a run on its dev side, or on its test side: the one way to open it."""
     predictions = predict_side(run, side)
-    manifest = Manifest.read(run.experiment.manifest)
+    manifest = _read_clips(run.experiment)
     emotions = {clip.clip_id: clip.emotion for clip in manifest}
     scheme = run.experiment.scheme
     planned = [scheme.label(emotions[i]) for split in run.splits for i in split.side(side)]
@@ -213,6 +218,10 @@ def _train_fold(
     folder = run.fold_dir(split)
     folder.mkdir(exist_ok=True)
     training, dev = _load_sides(run, split, manifest, store)
+    if models.is_fitted(str(run.experiment.model["name"])):
+        network, answers = _fit_in_one_go(run, split, training, dev, report)
+        _finish_fold(run, split, provenance, network, training, dev, answers)
+        return
     torch.manual_seed(config.seed)
     rng = np.random.default_rng([config.seed, _fold_number(split)])
     network, model_config = _create_network(run, training)
@@ -233,7 +242,7 @@ def _train_fold(
             network.train()
             batches = training_batches(
                 training, model_config.n_labels, config.batch_size,
-                run.experiment.augmentation, mean, rng,
+                run.experiment.augmentation, mean, rng, _band_centres(run.experiment, store),
             )  # fmt: skip
             for batch in batches:
                 rate = config.learning_rate * schedule(step, total, config.warmup)
@@ -280,6 +289,49 @@ def _train_fold(
             if since_best >= config.patience:
                 break
 
+    _finish_fold(run, split, provenance, network, training, dev, best_answers)
+
+
+def _fit_in_one_go(
+    run: Run, split: Split, training: Examples, dev: Examples, report: Callable[[Epoch], None]
+) -> tuple[Network, Predictions]:
+    """Fit a model that has no epochs to the means of the clips' frames; its history is a line."""
+    began, folder, scheme = time.monotonic(), run.fold_dir(split), run.experiment.scheme
+    config = _model_config(run.experiment, training.frames[0].shape[1])
+    weights = np.ones(len(training))
+    if run.experiment.training.class_weights:
+        weights = class_weights(training, config.n_labels).double().numpy()[training.labels]
+    network, config = models.fit_model(
+        config,
+        np.stack([frames.double().mean(0).numpy() for frames in training.frames]),
+        training.labels,
+        weights,
+        np.array([clip.speaker for clip in training.clips]),
+    )
+    heard = predict(network, training, scheme.labels, split.fold)
+    answers = predict(network, dev, scheme.labels, split.fold)
+    line = Epoch(
+        split.fold, 1, negative_log_likelihood(heard.truth, heard.scores), 0.0,
+        **_dev_scores(answers), best=True, seconds=round(time.monotonic() - began, 3),
+    )  # fmt: skip
+    text = json.dumps(line._asdict()) + "\n"
+    (folder / "history.jsonl").write_text(text, encoding="utf-8")
+    models.save(network, config, folder / "weights.safetensors")
+    report(line)
+    return network, answers
+
+
+def _finish_fold(
+    run: Run,
+    split: Split,
+    provenance: dict[str, Any],
+    network: Network,
+    training: Examples,
+    dev: Examples,
+    answers: Predictions,
+) -> None:
+    """Write what a fold came from, and last its dev predictions: with them it is complete."""
+    folder = run.fold_dir(split)
     facts = {
         **provenance,
         "fold": split.fold,
@@ -290,7 +342,7 @@ def _train_fold(
         **_machine(),
     }
     write_json(facts, folder / "provenance.json")
-    best_answers.write(folder / "predictions_dev.csv")
+    answers.write(folder / "predictions_dev.csv")
 
 
 def _load_sides(
@@ -371,9 +423,21 @@ def _dev_scores(answers: Predictions) -> dict[str, float]:
 # --- before and after --------------------------------------------------------------------------
 
 
+def _read_clips(experiment: Experiment) -> Manifest:
+    """Return the manifest; clips that the experiment leaves out have a fault."""
+    manifest = Manifest.read(experiment.manifest)
+    reasons = read_exclusions(experiment.exclude) if experiment.exclude else {}
+    return manifest.excluding(reasons)
+
+
+def _left_out(manifest: Manifest, experiment: Experiment) -> list[str]:
+    n_clips = sum(clip.fault.startswith("excluded: ") for clip in manifest)
+    return [f"{n_clips:,} clips are left out by {experiment.exclude}"] if n_clips else []
+
+
 def _missing_clips(manifest: Manifest, allow_incomplete: bool) -> list[str]:
     """Return what is missing of the published corpora, in words; refuse it unless allowed."""
-    findings = check_completeness(manifest, expected_clips(manifest))
+    findings = check_completeness(manifest, expected_clips(manifest), expected_counts(manifest))
     texts = [finding.message for finding in findings]
     if texts and not allow_incomplete:
         raise AuditError(
@@ -381,6 +445,68 @@ def _missing_clips(manifest: Manifest, allow_incomplete: bool) -> list[str]:
             f"every report will then say so."
         )
     return texts
+
+
+def _uncompared(manifest: Manifest, store: FeatureStore, features: str) -> list[str]:
+    """Return a caution if copies of some clips could not be looked for."""
+    count = count_without_fingerprint(manifest, store, features)
+    if not count:
+        return []
+    return [
+        f"The sound of {count:,} of {len(manifest):,} clips was not compared with that of others "
+        f"(features imported, or extracted before fingerprints were kept): near-identical copies "
+        f"on two sides would not be seen."
+    ]
+
+
+def _check_features(experiment: Experiment, store: FeatureStore) -> tuple[dict[str, Any], int]:
+    """Return what the features come from, for the provenance, and how many columns they have.
+
+    Features of this package must have been made with the experiment's parameters. Imported ones
+    have no extractor: their columns and the hash of all their arrays stand for them.
+    """
+    name = str(experiment.features["name"])
+    record = store.record(name) if name in store.features() else {}
+    if record.get("kind") != "imported":
+        extractor = create_extractor(**experiment.features)
+        decoder = str(store.record(name)["decoder"])
+        store.define(name, {**describe_extractor(extractor), "decoder": decoder})
+        if not hasattr(extractor, "centres"):
+            _refuse_gain(experiment)
+        origin = {"features": describe_extractor(extractor), "decoder": decoder}
+        return origin, len(extractor.columns)
+    if others := [key for key in experiment.features if key != "name"]:
+        raise ConfigError(
+            f"features '{name}' were imported and have no parameter '{others[0]}'; expected a name "
+            f"alone. Leave features.{others[0]} out."
+        )
+    _refuse_gain(experiment)
+    columns, frame_rate = read_record(record)
+    kept = [(item.key, item.audio_sha256) for item in store.ledger(name) if item.state == "done"]
+    return {
+        "features": {
+            **{key: value for key, value in record.items() if key != "columns"},
+            "n_columns": len(columns),
+            "frame_rate": frame_rate,
+            "sha256": hash_record(dict(kept)),
+        }
+    }, len(columns)
+
+
+def _refuse_gain(experiment: Experiment) -> None:
+    if experiment.augmentation.gain_db:
+        raise ConfigError(
+            f"augmentation.gain_db is {experiment.augmentation.gain_db:g}, but the features "
+            f"'{experiment.features['name']}' are not in dB; expected 0. Add --set "
+            f"augmentation.gain_db=0"
+        )
+
+
+def _band_centres(experiment: Experiment, store: FeatureStore) -> NDArray[np.float64] | None:
+    """Return the centres of mel bands in Hz; None where the features are none."""
+    if store.record(str(experiment.features["name"])).get("kind") == "imported":
+        return None
+    return getattr(create_extractor(**experiment.features), "centres", None)
 
 
 def _make_splits(manifest: Manifest, experiment: Experiment) -> tuple[Split, ...]:

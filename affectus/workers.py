@@ -15,13 +15,15 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from types import ModuleType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 Task = TypeVar("Task")
@@ -62,7 +64,7 @@ def work_through(
     seconds_per_item: float = 60.0,
     memory_bytes: int = 4 * 2**30,
     on_item: Callable[[], None] = lambda: None,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield `work(task, take)` of every task, as each is ready, from `workers` child processes.
 
     `work` must be a function at the top of a module. `revise(task, loss)` returns the task to be
@@ -116,7 +118,12 @@ def work_through(
 def _start(context: Any, work: Work[Task, Result], memory_bytes: int) -> _Child[Task]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work, memory_bytes), daemon=True)
-    process.start()
+    # Else the user's script would run again in every child, from its first line.
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
     theirs.close()
     return _Child(process, ours)
 

@@ -177,11 +177,13 @@ def flac(n_blocks, *, rate=48_000, n_channels=8, value=0, claimed=None):
 
 # --- what is no recording ----------------------------------------------------------------------
 
+# Source: the pointer's form in git-lfs's docs/spec.md.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"
+
 NOT_AUDIO = {
     "a text": b"Dear diary, today I was happy.\n",
     "a text in HTML or XML": b"<!doctype html><title>404</title>",
     "a text in UTF-16": "Dear diary".encode("utf-16"),
-    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n",
     "a PNG image": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(40),
     "a JPEG image": b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(40),
     "a PDF document": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(40),

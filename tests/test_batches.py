@@ -14,14 +14,17 @@ from affectus.batches import (
     training_batches,
 )
 from affectus.emotions import label_scheme
-from affectus.errors import TrainingError
+from affectus.errors import ConfigError, TrainingError
 from affectus.experiment import AugmentationConfig
+from affectus.features import create_extractor
 from affectus.manifest import Clip
 from affectus.store import FeatureStore, Result, write_shard
 
 OFF = AugmentationConfig(
     band_masks=0, frame_masks=0, stretch=0.0, gain_db=0.0, mixup=0.0
 )  # fmt: skip
+
+LOGMEL = create_extractor("logmel", trim_db=None)
 
 
 def examples(lengths=(30, 10, 20, 40, 25), labels=(0, 1, 0, 1, 0), n_features=6):
@@ -31,11 +34,9 @@ def examples(lengths=(30, 10, 20, 40, 25), labels=(0, 1, 0, 1, 0), n_features=6)
     return Examples(tuple(clips), tuple(frames), np.array(labels))
 
 
-def drawn(found, config=OFF, seed=0, batch_size=2):
-    fill = fit_normalisation(found)[0]
-    return list(
-        training_batches(found, 2, batch_size, config, fill, np.random.default_rng(seed))
-    )  # fmt: skip
+def drawn(found, config=OFF, seed=0, batch_size=2, centres=None):
+    fill, rng = fit_normalisation(found)[0], np.random.default_rng(seed)
+    return list(training_batches(found, 2, batch_size, config, fill, rng, centres))
 
 
 def test_normalisation_is_numpys_over_all_frames():
@@ -104,12 +105,14 @@ def test_collate_pads_with_zeros():
     assert inputs.voice_lengths.tolist() == [2, 4]
 
 
-@pytest.mark.parametrize("part", ["band_masks", "frame_masks", "stretch", "gain_db"])
+@pytest.mark.parametrize(
+    "part", ["band_masks", "frame_masks", "stretch", "speed", "tract", "gain_db"]
+)
 def test_augmentation_never_touches_the_stored_frames(part):
     config = msgspec.structs.replace(OFF, **{part: 2 if part.endswith("masks") else 0.5})
     found = examples()
     before = [frames.clone() for frames in found.frames]
-    drawn(found, config)
+    drawn(found, config, centres=np.linspace(100, 1_000, 6))
     assert all(torch.equal(a, b) for a, b in zip(before, found.frames, strict=True))
 
 
@@ -126,6 +129,56 @@ def test_masks_set_whole_bands_and_frames_to_the_fill():
     for _ in range(20):
         hit = (augment(frames, config, fill, rng) != 0).any(1)
         assert int(hit.sum()) <= 10  # a fifth of 50
+
+
+def log_mel_at(speed):
+    """Log-mel frames of a voice played `speed` times as fast, in truth."""
+    seconds = np.arange(round(32_000 / speed)) / 16_000 * speed
+    phase = 2 * np.pi * (140 * seconds + 30 * np.sin(2 * np.pi * 2 * seconds))
+    voice = sum(np.sin(k * phase) / k for k in range(1, 20))
+    formant = np.sin(2 * np.pi * 1_500 * seconds) * (1 + np.sin(2 * np.pi * 3 * seconds))
+    return LOGMEL((0.1 * voice + 0.2 * formant).astype("f4"), 16_000)
+
+
+@pytest.mark.parametrize("speed", [0.85, 1.15])
+def test_speed_does_to_the_bands_what_playing_faster_does_to_the_sound(speed):
+    config = msgspec.structs.replace(OFF, speed=0.15)
+    factor = np.log(speed) / np.log1p(config.speed)
+
+    class Chance:
+        uniform = staticmethod(lambda low, high: factor if high == 1 else 0.0)
+
+    plain, truth = log_mel_at(1.0), log_mel_at(speed)
+    found = augment(
+        torch.from_numpy(plain), config, torch.zeros(64), Chance, LOGMEL.centres
+    ).numpy()
+    assert abs(len(found) - len(truth)) <= 2
+    n = min(len(found), len(truth), len(plain))
+    inside = truth[:n] > truth.max() - 40  # where there is sound
+    error = np.abs(found[:n] - truth[:n])[inside].mean()
+    assert error < 0.6 * np.abs(plain[:n] - truth[:n])[inside].mean()
+
+
+def test_tract_moves_a_band_s_energy_by_its_share_and_keeps_the_length():
+    centres = LOGMEL.centres
+    tone = torch.full((10, 64), -80.0)
+    tone[:, 30] = 0.0
+    config = msgspec.structs.replace(OFF, tract=0.2)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        moved = augment(tone, config, torch.zeros(64), rng, centres)
+        assert moved.shape == tone.shape
+        ratio = centres[int(moved[0].argmax())] / centres[30]
+        assert 1 / 1.25 < ratio < 1.25
+    assert len({int(augment(tone, config, torch.zeros(64), rng, centres)[0].argmax())
+                for _ in range(50)}) > 3  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["speed", "tract"])
+def test_speed_and_tract_are_refused_where_no_bands_are_known(part):
+    config = msgspec.structs.replace(OFF, **{part: 0.1})
+    with pytest.raises(ConfigError, match=r"these features have none; .* augmentation\.speed=0"):
+        drawn(examples(), config)
 
 
 def test_stretch_changes_the_length_within_its_bounds_and_keeps_values():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from small_run import prepare
 
 from affectus.cli import app, run
 from affectus.experiment import write_experiment
+from affectus.manifest import read_exclusions
 from affectus.media import write_audio
 
 
@@ -90,7 +92,7 @@ def test_import_never_overwrites_its_source(tmp_path, affectus):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("import", "crema", "."), "no corpus 'crema'; known corpora: ravdess"),
+        (("import", "crema", "."), "no corpus 'crema'; known corpora: banglaser, cremad"),
         (("import", "ravdes", "."), "Did you mean 'ravdess'?"),
         (("import", "ravdess", "nowhere"), "no such folder; expected a folder of recordings"),
         (("audit", "nothing.csv"), "no such file; expected a manifest"),
@@ -140,6 +142,31 @@ def test_audit_exits_0_on_sound_data_and_prints_json(place, affectus):
     assert json.loads(out)["counts"][0]["present"] == 72
 
 
+def test_audit_looks_at_a_store_and_writes_a_page_and_a_list(place, tmp_path, affectus):
+    arguments = ("audit", place / "manifest.csv", "--workers", "0", "--store", place / "store")
+    page, bad = tmp_path / "audit.html", tmp_path / "bad.csv"
+    code, out, _ = affectus(*arguments, "--html", page, "--exclusions", bad)
+    assert code == 0
+    assert re.search(r"logmel +tones +72 +72 +0 +0 +32 ", out)
+    assert out.endswith(f"No clip need be left out.\n{page}\n{bad}\n")
+    assert "manifest.csv" in page.read_text()
+    assert bad.read_text() == '"clip_id","reason"\n'
+    report = json.loads(affectus(*arguments, "--json")[1])
+    assert report["features"][0]["done"] == 72
+    assert not [f for f in report["findings"] if f["check"] in ("features", "dimensions", "frames")]
+
+
+def test_audit_lists_clips_that_training_then_leaves_out(tmp_path, affectus):
+    (tmp_path / "mine.csv").write_text("file,emotion,speaker\na.wav,happy,1\nb.wav,sad,2\n")
+    for name, level in (("a", 0.1), ("b", 0.0)):
+        write_audio(tmp_path / f"{name}.wav", np.full(8_000, level, np.float32))
+    affectus("import", "table", tmp_path / "mine.csv", "-o", tmp_path / "m.csv")
+    bad = tmp_path / "bad.csv"
+    code, out, _ = affectus("audit", tmp_path / "m.csv", "--workers", "0", "--exclusions", bad)
+    assert code == 1 and "1 clip is better left out" in out
+    assert read_exclusions(bad) == {"mine/b.wav": "silent"}
+
+
 def test_audit_exits_1_and_names_what_is_wrong(tmp_path, affectus):
     for name in ("03-01-05-01-02-01-12", "03-01-05-02-02-01-12"):
         write_audio(tmp_path / f"{name}.wav", np.ones(8_000, np.float32) / 9)
@@ -180,6 +207,13 @@ def test_extract_names_what_failed_and_status_remembers(place, tmp_path, affectu
     assert "no features: mine/bad.wav: E1002 not audio: a text" in err
     code, out, _ = affectus("status", tmp_path / "s")
     assert code == 1 and "failed: mine/bad.wav: E1002" in out
+
+
+def test_evaluate_says_what_became_of_calm_and_surprised(place, affectus):
+    _, out, _ = affectus("evaluate", place / "runs/tones", "--on", "test")
+    scheme = json.loads((place / "runs/tones/evaluation_test.json").read_text())["scheme"]
+    assert "calm" in scheme and "surprised" in scheme
+    assert f"\nScheme: {scheme}.\n" in out
 
 
 def test_evaluate_writes_json_and_a_report(place, affectus):

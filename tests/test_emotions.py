@@ -1,16 +1,19 @@
 """Emotions: every spelling to its canonical name, and what becomes of calm and surprised."""
 
 import doctest
+import unicodedata
 from itertools import product
 
 import pytest
 
 from affectus import emotions
-from affectus.emotions import EMOTIONS, label_scheme, parse_emotion
+from affectus.emotions import EMOTIONS, label_scheme, parse_emotion, read_label
 from affectus.errors import LabelError
 
 # What corpora and tools write, in the order of EMOTIONS; '-' where they have none.
-# Source: the corpora's and tools' own documentation, collected in peers.md, section 5.4.
+# Source: the corpora's and tools' own documentation, collected in peers.md, section 5.4; IEMOCAP's
+# codes as in SpeechBrain's recipe; EMO-DB's words and 'anxiety/fear' from its page; the labels of
+# emotion2vec+ as FunASR returns them.
 SPELLINGS = {
     "RAVDESS": "neutral calm happy sad angry fearful disgust surprised",
     "EmoBox": "Neutral Calm Happy Sad Angry Fear Disgust Surprise",
@@ -20,7 +23,13 @@ SPELLINGS = {
     "deepface": "neutral - happy sad angry fear disgust surprise",
     "py-feat": "neutral - happiness sadness anger fear disgust surprise",
     "CREMA-D": "NEU - HAP SAD ANG FEA DIS -",
-    "IEMOCAP": "neu - hap sad ang - - -",
+    "IEMOCAP": "neu - hap sad ang fea dis sur",
+    "MELD": "neutral - joy sadness anger fear disgust surprise",
+    "EMO-DB, English": "neutral - happiness sadness anger anxiety/fear disgust -",
+    "EMO-DB, German": "Neutral - Freude Trauer Wut Angst Ekel -",
+    "EMO-DB, German, the other word": "- - - - Ärger - - -",
+    "emotion2vec+": "中立/neutral - 开心/happy 难过/sad 生气/angry 恐惧/fearful 厌恶/disgusted "
+    "吃惊/surprised",
     "TESS": "neutral - happy sad angry fear disgust ps",
     "TESS, folders": "neutral - happy sad angry Fear disgust pleasant_surprised",
     "nEMO": "neutral - happiness sadness anger fear - surprised",
@@ -57,7 +66,7 @@ def test_the_emotions_are_the_eight_of_ravdess_in_its_order():
 
 
 def test_the_examples_in_docstrings_are_true():
-    assert doctest.testmod(emotions) == (0, 1)  # none failed of one
+    assert doctest.testmod(emotions) == (0, 2)  # none failed of two
 
 
 def test_an_unknown_emotion_lists_the_known_and_proposes_the_nearest():
@@ -77,6 +86,64 @@ def test_an_unknown_emotion_lists_the_known_and_proposes_the_nearest():
 def test_what_is_none_of_the_eight_is_refused(spelling):
     with pytest.raises(LabelError, match="is not known; known emotions"):
         parse_emotion(spelling)
+
+
+def test_a_letter_of_two_parts_is_the_same_as_one():
+    # File names of macOS spell Ä as A and a mark.
+    assert parse_emotion(unicodedata.normalize("NFD", "Ärger")) == "angry"
+
+
+# --- labels of somebody's data -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("spelling", "emotion"), CASES)
+def test_a_known_label_is_its_emotion(spelling, emotion):
+    assert read_label(spelling) == emotion
+
+
+# Source: IEMOCAP (exc, fru, oth, xxx), EMO-DB (boredom, Langeweile; 'boredem' in EmoBox), MEAD and
+# MSP-Podcast (contempt, no agreement), emotion2vec (other, unknown, <unk>), EMNS (sarcasm),
+# JL-Corpus, EmoV-DB (amused, sleepiness); what pandas writes for nothing (nan, None).
+OTHERS = """
+    exc excited excitement fru frustrated frustration oth xxx boredom bored boredem Langeweile
+    contempt no_agreement other 其他/other unknown <unk> sarcasm amused sleepiness encouraging
+    assertive apologetic concerned pain pleasure disappointed nan None
+"""
+
+
+@pytest.mark.parametrize("label", OTHERS.split())
+def test_a_label_of_another_emotion_or_of_none_is_nobodys(label):
+    assert read_label(label) is None
+
+
+# The letters contradict each other: EMO-DB has W, E, A, F, T for Wut, Ekel, Angst, Freude, Trauer;
+# ShEMO has W for surprise, A for anger, F for fear; SAVEE a, d, f, h, n. Numbers are no names.
+@pytest.mark.parametrize("label", [*"WLEAFTNSHDCPJ", "0", "7", "03"])
+def test_letters_and_numbers_are_not_taken_for_an_emotion(label):
+    assert read_label(label) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "meant"),
+    [
+        ("hapy", "happy"),
+        ("Angri", "angry"),
+        ("suprise", "surprise"),
+        ("Nuetral", "neutral"),
+        ("fearfull", "fearful"),
+        ("disgusto", "disgust"),
+        ("unhappy", "happy"),  # asked for, never guessed
+        ("01_happy", "happy"),
+        ("male_angry", "angry"),
+        ("hot anger", "anger"),
+        ("Ärger (Wut)", "ärger"),
+    ],
+)
+def test_what_may_be_a_slip_of_the_pen_is_refused_with_what_may_be_meant(label, meant):
+    with pytest.raises(LabelError) as caught:
+        read_label(label)
+    assert caught.value.message.startswith(f"emotion '{label}' is not known; known emotions: neut")
+    assert caught.value.message.endswith(f"Did you mean '{meant}'?")
 
 
 # --- schemes -----------------------------------------------------------------------------------

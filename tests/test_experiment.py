@@ -90,6 +90,14 @@ def test_name_manifest_and_store_are_enough():
     assert (found.features, found.model) == ({"name": "logmel"}, {"name": "crnn"})
 
 
+def test_a_list_of_clips_to_be_left_out_comes_back(path, tmp_path):
+    experiment = read_experiment(path, ["exclude=bad.csv"])
+    assert experiment.exclude == "bad.csv"
+    write_experiment(experiment, tmp_path / "again.toml")
+    assert read_experiment(tmp_path / "again.toml") == experiment
+    assert read_experiment(path).exclude == ""
+
+
 @pytest.mark.parametrize("key", ["name", "manifest", "store"])
 def test_a_key_that_is_needed_is_asked_for(key):
     with pytest.raises(ConfigError) as caught:

@@ -3,12 +3,15 @@
 Run as a program, this file is the process that is killed: see `main`.
 """
 
+import ctypes
+import faulthandler
 import hashlib
 import multiprocessing
 import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,17 +22,28 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from affectus import extraction
+from affectus import extraction, workers
 from affectus import store as store_module
 from affectus.corpora import load_corpus
 from affectus.errors import DiskError, ExtractionError, StoreError
-from affectus.extraction import Failure, check_coverage, extract_features, sound_hashes
+from affectus.extraction import (
+    Failure,
+    check_coverage,
+    count_without_fingerprint,
+    extract_features,
+    near_pairs,
+    read_progress,
+    sound_hashes,
+)
 from affectus.features import create_extractor
 from affectus.manifest import Clip, Manifest, with_hashes
 from affectus.media import Limits, read_audio, write_audio
 from affectus.store import FeatureStore
+from affectus.synthesis import synthesize_voice
 
 N_CLIPS = 11
+FORK = multiprocessing.get_context("fork")
+FORK.set_forkserver_preload = lambda modules: None
 LOGMEL = create_extractor("logmel", n_mels=8, n_fft=256, win_length=256, hop_length=128)
 
 
@@ -458,17 +472,56 @@ def test_two_workers_make_the_same_bytes_as_one(tmp_path, clean, manifest):
     assert faults_of(tmp_path / "two", clean) == []
 
 
-def test_a_worker_that_dies_stops_the_run_in_words(tmp_path, manifest):
-    died = subprocess.run(
-        [sys.executable, __file__, "crash", str(tmp_path)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert died.stdout == (
-        "ExtractionError: a worker process died (out of memory, or killed); expected it to finish. "
-        "What was committed is safe: run the command again, with fewer --workers if memory is "
-        "short.\n"
+def kill_worker():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def segfault():
+    faulthandler.disable()
+    ctypes.string_at(0)
+
+
+def take_memory():
+    bytearray(8 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("harm", "code", "reason"),
+    [
+        (kill_worker, "E1603", "the decoder crashed: its worker was ended by SIGKILL (out of"),
+        (segfault, "E1603", "the decoder crashed: its worker was ended by SIGS"),
+        (lambda: time.sleep(60), "E1604", "took more than 0.5 s, 2 times; expected features."),
+        (take_memory, "E1605", "needs more memory than a worker may have; expected less."),
+    ],
+)
+def test_a_clip_that_harms_its_worker_fails_and_the_others_go_on(
+    tmp_path, clean, manifest, monkeypatch, harm, code, reason
+):
+    def extract_or_harm(clip, *others):
+        if clip.clip_id == "own/0004":
+            harm()
+        return extract_clip(clip, *others)
+
+    extract_clip = extraction._extract_clip
+    monkeypatch.setattr(extraction, "_extract_clip", extract_or_harm)
+    # Forked from here, so that the children are harmed, too.
+    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: FORK)
+    began = time.monotonic()
+    report = extract_features(manifest, LOGMEL, tmp_path / "store", workers=2, seconds_per_clip=0.5)
+    assert time.monotonic() - began < 20
+    assert [(f.clip_id, f.code) for f in report.failed] == [("own/0004", code)]
+    assert report.failed[0].reason.startswith(reason)
+    assert (report.done, report.ok) == (N_CLIPS - 1, False)
+    others, whole = shards_of(tmp_path / "store"), shards_of(clean)
+    assert others.keys() == whole.keys()
+    assert [name for name in whole if others[name] != whole[name]] == ["logmel-000001.safetensors"]
+    monkeypatch.undo()
+    monkeypatch.setattr(store_module, "SHARD_SIZE", 3)
+    assert extract_features(manifest, LOGMEL, tmp_path / "store", retry_failed=True).ok
+    assert (
+        get(tmp_path / "store", manifest.clips[4]).tobytes()
+        == get(clean, manifest.clips[4]).tobytes()
     )
-    assert extract_features(manifest, LOGMEL, tmp_path / "crashed").ok
 
 
 def test_an_error_of_the_disk_reports_nothing_as_done(tmp_path, clean, manifest, monkeypatch):
@@ -478,11 +531,52 @@ def test_an_error_of_the_disk_reports_nothing_as_done(tmp_path, clean, manifest,
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(DiskError) as caught:
-            extract_features(manifest, LOGMEL, tmp_path / "store", on_progress=stop)
+            extract_features(manifest, LOGMEL, tmp_path / "store", workers=0)
     assert caught.value.exit_code == 5
     assert {item.state for item in ledger_of(tmp_path / "store")} == {"planned"}
     assert extract_features(manifest, LOGMEL, tmp_path / "store").ok
     assert faults_of(tmp_path / "store", clean) == []
+
+
+def test_force_makes_the_features_again(tmp_path, clean, manifest):
+    before = shards_of(clean)
+    report = extract_features(manifest, LOGMEL, clean, force=True)
+    assert (report.new, report.ok) == (N_CLIPS, True)
+    assert shards_of(clean) == before
+    some = manifest.filter(lambda clip: clip.clip_id in ("own/0001", "own/0007"))
+    assert extract_features(some, LOGMEL, clean, force=True).new == 2
+    report = extract_features(manifest, LOGMEL, clean)
+    assert (report.new, report.ok) == (0, True)
+    assert get(clean, manifest.clips[7]).tobytes() == LOGMEL(*heard(manifest.clips[7])).tobytes()
+
+
+def heard(clip):
+    recording = read_audio(clip.path)
+    return recording.waveform, recording.sample_rate
+
+
+def test_clips_are_told_as_they_are_taken_in_hand(tmp_path, manifest):
+    told = []
+    extract_features(
+        manifest, LOGMEL, tmp_path / "store", on_clip=lambda taken, total: told.append(taken)
+    )
+    assert told == list(range(1, N_CLIPS + 1))
+
+
+def test_how_far_a_run_is_can_be_read_from_elsewhere(tmp_path, manifest, monkeypatch):
+    told = []
+
+    def read(*_):
+        told.append(read_progress(tmp_path / "store"))
+
+    monkeypatch.setattr(extraction.time, "time", iter(range(1_000, 9_000, 2)).__next__)
+    extract_features(manifest, LOGMEL, tmp_path / "store", on_progress=read)
+    assert [(p.process, p.host, p.total) for p in told] == [
+        (os.getpid(), socket.gethostname(), N_CLIPS)
+    ] * 4
+    assert [p.finished for p in told] == sorted(p.finished for p in told)
+    assert told[-1].finished >= 8 and told[-1].rate > 0
+    assert read_progress(tmp_path / "store") is None  # it has ended
 
 
 # --- what the next step asks ---
@@ -535,6 +629,51 @@ def test_hashes_of_the_sound_tell_copies_in_other_formats(tmp_path, manifest):
     assert hashes["own/0000"] == hashlib.sha256(recording.waveform.tobytes()).hexdigest()
     assert hashes["own/flac"] == hashes["own/0000"]
     assert len({*hashes.values()}) == N_CLIPS
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """Two takes of a sentence, and of the first copies in three ways; their manifest."""
+    first, second = (synthesize_voice("sad", speaker=1, repetition=n) for n in (1, 2))
+    write_audio(tmp_path / "a.wav", first)
+    write_audio(tmp_path / "another_take.wav", second)
+    write_audio(tmp_path / "softer.wav", 0.3 * np.pad(first, (800, 0)))
+    write_audio(tmp_path / "same_sound.flac", read_audio(tmp_path / "a.wav").waveform)
+    shutil.copy(tmp_path / "a.wav", tmp_path / "same_bytes.wav")
+    write_audio(tmp_path / "silence.wav", np.zeros(8_000, np.float32))
+    clips = [
+        Clip(path.stem, "own", str(path), "own:1", "sad") for path in sorted(tmp_path.glob("*.*"))
+    ]
+    return with_hashes(Manifest(tuple(clips)))
+
+
+def test_near_pairs_are_those_that_hashes_do_not_tell(copied, tmp_path):
+    extract_features(copied, LOGMEL, tmp_path / "store")
+    with FeatureStore(tmp_path / "store") as store:
+        pairs = near_pairs(copied, store, "logmel")
+        assert count_without_fingerprint(copied, store, "logmel") == 0
+        fewer = copied.filter(lambda clip: clip.clip_id != "softer")
+        assert near_pairs(fewer, store, "logmel") == []
+    assert sorted(map(sorted, pairs)) == [
+        ["a", "softer"],
+        ["same_bytes", "softer"],
+        ["same_sound", "softer"],
+    ]
+
+
+def test_a_store_of_before_there_were_fingerprints_has_no_near_pairs(copied, tmp_path):
+    extract_features(copied, LOGMEL, tmp_path / "store")
+    index = sqlite3.connect(tmp_path / "store/index.sqlite", isolation_level=None)
+    index.executescript("DROP TABLE fingerprints; PRAGMA user_version = 1;")
+    index.close()
+    with FeatureStore(tmp_path / "store") as store:
+        assert near_pairs(copied, store, "logmel") == []
+        assert count_without_fingerprint(copied, store, "logmel") == 6
+    # Only what is extracted anew has one: here all of it.
+    extract_features(copied, LOGMEL, tmp_path / "store", force=True)
+    with FeatureStore(tmp_path / "store") as store:
+        assert count_without_fingerprint(copied, store, "logmel") == 0
+        assert len(near_pairs(copied, store, "logmel")) == 3
 
 
 def test_a_clip_that_was_not_heard_has_no_hash_of_its_sound(clean, tmp_path, manifest):
@@ -592,12 +731,6 @@ def main(command, folder):
             os.kill(os.getpid(), signal.SIGKILL)
 
         extract_features(manifest, LOGMEL, folder / "orphaned", workers=2, on_progress=die)
-    if command == "crash":
-        os.environ["CRASH"] = "1"
-        try:
-            extract_features(manifest, LOGMEL, folder / "crashed", workers=2)
-        except ExtractionError as error:
-            print(error)
     if command == "kill":
         for name in ("before write_shard", "after write_shard", "before commit", "after commit",
                      "half fsync"):  # fmt: skip
@@ -606,16 +739,13 @@ def main(command, folder):
                 child = os.fork()
                 if child == 0:
                     kill_when(name, count)
-                    extract_features(manifest, LOGMEL, folder / place)
+                    extract_features(manifest, LOGMEL, folder / place, workers=0)
                     os._exit(0)
                 _, status = os.waitpid(child, 0)
                 assert os.WTERMSIG(status) == signal.SIGKILL
-                extract_features(manifest, LOGMEL, folder / place)
+                extract_features(manifest, LOGMEL, folder / place, workers=0)
                 print(place)
 
-
-if __name__ == "__mp_main__" and "CRASH" in os.environ:  # in a worker of `crash`
-    extraction._extract_clip = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 import unicodedata
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from affectus.manifest import (
     hash_file,
     join_manifests,
     natural_key,
+    read_exclusions,
     with_hashes,
+    write_exclusions,
 )
 
 FULL = {
@@ -432,3 +435,69 @@ def test_hashes_are_filled_in_and_a_lost_file_becomes_a_fault(make_file, tmp_pat
     assert second.fault == "file cannot be read: No such file or directory"
     assert third.fault == "bad name"
     assert manifest.notes == ("a note",)
+
+
+# --- clips to be left out ----------------------------------------------------------------------
+
+
+def test_an_excluded_clip_has_a_fault_that_says_why():
+    clips = (clip("a"), clip("b", fault="not understood"), clip("c"))
+    found = Manifest(clips, notes=("a note",)).excluding({"own/a": "silent", "own/b": "silent"})
+    assert [c.fault for c in found] == ["excluded: silent", "not understood", ""]
+    assert found.notes == ("a note",)
+    assert found.sha256 != Manifest(clips).sha256
+
+
+def test_a_clip_that_is_not_there_cannot_be_excluded():
+    with pytest.raises(ManifestError) as caught:
+        Manifest((clip("a"),)).excluding({"own/a": "silent", "own/x": "silent", "own/y": ""})
+    assert caught.value.message == (
+        "exclusions: 2 clips are not in the manifest (the first: own/x); expected clips of it. "
+        "Make the list anew: affectus audit --exclusions"
+    )
+
+
+WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)
+
+
+@given(st.dictionaries(WORDS, WORDS))
+def test_exclusions_are_read_as_they_were_written(tmp_path_factory, reasons):
+    path = tmp_path_factory.mktemp("bad") / "bad.csv"
+    write_exclusions(reasons, path)
+    assert read_exclusions(path) == reasons
+
+
+def test_exclusions_may_be_written_by_hand(tmp_path):
+    (tmp_path / "bad.csv").write_text('\ufeffclip_id, reason\r\nown/a,\r\n\r\n"own/b","x, y"\r\n')
+    assert read_exclusions(tmp_path / "bad.csv") == {
+        "own/a": "no reason given",
+        "own/b": "x, y",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("own/a,silent\n", "bad.csv:1: columns own/a, silent; expected clip_id,reason"),
+        ("", "bad.csv:1: columns none; expected clip_id,reason"),
+        ("clip_id,reason\nown/a\n", "bad.csv:2: 1 cells; expected a clip id and a reason"),
+        ("clip_id,reason\nown/a,x, y\n", "bad.csv:2: 3 cells; expected a clip id and a reason"),
+        ('clip_id,reason\n"own/a" b,x\n', "bad.csv:2: "),
+        (b"clip_id,reason\n\xff,x\n", "expected a CSV clip_id,reason in UTF-8"),
+        (None, "bad.csv: No such file or directory; expected a CSV clip_id,reason"),
+    ],
+)
+def test_a_bad_list_of_exclusions_is_refused_with_its_place(tmp_path, text, found):
+    if text is not None:
+        (tmp_path / "bad.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ManifestError, match=re.escape(found)):
+        read_exclusions(tmp_path / "bad.csv")
+
+
+def test_exclusions_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "bad.csv"
+    write_exclusions({"own/a": "silent"}, path)
+    with pytest.raises(UnicodeEncodeError):
+        write_exclusions({"own/\ud800": "silent"}, path)
+    assert read_exclusions(path) == {"own/a": "silent"}
+    assert [file.name for file in tmp_path.iterdir()] == ["bad.csv"]

@@ -19,6 +19,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from making import (
+    LFS_POINTER,
     NOT_AUDIO,
     RATE,
     encode,
@@ -127,6 +128,18 @@ def test_every_container_gives_about_the_same_sound(kind):
     assert found.duration == pytest.approx(1.5, abs=0.15)
     assert likeness(found.waveform, expected) > likely
     assert codes(found) == (["W1105"] if rate < RATE else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [
+        ("wav", "pcm_16"), ("wav float", "float"), ("flac", "pcm_16"), ("ogg vorbis", "vorbis"),
+        ("mp3", "mpeg_layer_iii"), ("m4a", "aac"), ("m4a lossless", "alac"), ("webm", "opus"),
+    ],
+)  # fmt: skip
+def test_the_codec_of_the_file_is_told(kind, codec):
+    rate = RATES.get(kind, RATE)
+    assert read_audio(CONTAINERS[kind][1](speech_like(0.5, rate), rate)).codec == codec
 
 
 def test_the_likeness_of_other_sound_is_small():
@@ -358,7 +371,11 @@ def test_what_is_not_audio_is_named(found):
 
 
 def test_a_git_lfs_pointer_says_what_to_run():
-    assert "a Git LFS pointer; run: git lfs pull" in str(refusal(NOT_AUDIO["a Git LFS pointer"]))
+    error = refusal(LFS_POINTER)
+    assert error.code == "E1006"
+    assert error.text == (
+        "a Git LFS pointer; expected the recording that it stands for. Run: git lfs pull"
+    )
 
 
 @pytest.mark.parametrize("head", [b"R", b"RIFF", b"RIFF\0\0\0\0XXXX", b"\xff", b"\xff\xff\xff\xff"])

@@ -25,17 +25,20 @@ from affectus.splits import (
     list_protocols,
     make_splits,
     read_splits,
+    stamp_leaks,
     write_splits,
 )
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
-BY_SPEAKER = [protocol.name for protocol in list_protocols() if protocol.speakers]
-AT_RANDOM = [protocol.name for protocol in list_protocols() if not protocol.speakers]
+# Those for speakers of any name; tests/test_protocols.py has the others.
+BY_SPEAKER = [protocol.name for protocol in list_protocols() if protocol.kind == "sequence"]
+AT_RANDOM = ["random-5fold"]
 
 
 def clip(number, speaker="own:1", emotion="happy", **values):
     values = {"sha256": f"{number:064x}", **values}
-    return Clip(f"own/{number:03d}", "own", f"{number}.wav", speaker, emotion, **values)
+    corpus = values.pop("corpus", "own")
+    return Clip(f"own/{number:03d}", corpus, f"{number}.wav", speaker, emotion, **values)
 
 
 def of_speakers(*names, n_clips=4):
@@ -200,7 +203,7 @@ def test_folds_do_not_depend_on_the_order_of_rows_or_on_the_process():
         from affectus.manifest import Clip, Manifest
         from affectus.splits import make_splits
         names = "1", "01", "001", "0001", "00001", "2"
-        clips = (Clip(f"own/{name}", "own", "x", name, "sad") for name in names)
+        clips = (Clip(f"own/{name}", "own", name, name, "sad") for name in names)
         print([s.test for s in make_splits(Manifest(tuple(clips)), "sequential-6fold")])
     """
     found = {
@@ -268,9 +271,10 @@ def test_a_manifest_without_labels_is_refused():
 def test_an_unknown_protocol_is_refused_with_the_nearest():
     with pytest.raises(SplitError) as caught:
         make_splits(of_speakers(*range(6)), "sequential-5folds")
+    known = ", ".join(protocol.name for protocol in list_protocols())
     assert str(caught.value) == (
-        "SplitError: no protocol 'sequential-5folds'; known protocols: sequential-5fold, "
-        "sequential-6fold, leave-one-speaker-out, random-5fold. Did you mean 'sequential-5fold'?"
+        f"SplitError: no protocol 'sequential-5folds'; known protocols: {known}. Did you mean "
+        "'sequential-5fold'?"
     )
 
 
@@ -389,6 +393,101 @@ def test_a_shared_sound_is_refused_where_the_files_differ(manifest, split):
 
 def test_clips_without_a_known_sound_share_none(manifest, split):
     assert check_split(manifest, split, audio={c.clip_id: "" for c in manifest}) == ()
+
+
+def test_stretches_of_one_file_are_seen_without_hashes(manifest, split):
+    one, other = split.train[0], split.test[0]
+    clips = [
+        msgspec.structs.replace(
+            c, sha256="", file="talk.wav" if c.clip_id in (one, other) else c.file
+        )
+        for c in manifest
+    ]
+    changed = Manifest(tuple(clips))
+    with pytest.raises(SplitError) as caught:
+        check_split(changed, replace(split, manifest_sha256=changed.sha256))
+    assert f"1 recording ({one} = {other}) in both train and test; expected" in str(caught.value)
+
+
+def test_a_copy_away_from_what_it_was_made_from_is_refused_with_both(manifest, split):
+    leaking = planted(manifest, split, "test", take=split.train[0])
+    with pytest.raises(SplitError) as caught:
+        check_split(*leaking)
+    assert str(caught.value).startswith(
+        f"SplitError: fold-1: 1 take ({split.train[0]} = {split.test[0]}) in both train and test; "
+        "expected none."
+    )
+
+
+def test_a_film_away_from_its_sound_is_refused(manifest, split):
+    changed, moved = planted(manifest, split, "dev", take="own/take-7")
+    leaking = planted(changed, moved, "test", take="own/take-7")
+    with pytest.raises(SplitError) as caught:
+        check_split(*leaking)
+    assert f"1 take ({split.dev[0]} = {split.test[0]}) in both dev and test" in str(caught.value)
+
+
+def test_two_copies_of_a_clip_on_no_side_are_refused(manifest, split):
+    lost = clip(99, "own:9", emotion=None)
+    changed, moved = planted(Manifest((*manifest.clips, lost)), split, "dev", take=lost.clip_id)
+    leaking = planted(changed, moved, "train", take=lost.clip_id)
+    with pytest.raises(SplitError, match=r"1 take \(.+\) in both train and dev"):
+        check_split(*leaking)
+
+
+def test_a_file_on_two_sides_is_told_once(manifest, split):
+    target = next(c for c in manifest if c.clip_id == split.train[0])
+    leaking = planted(manifest, split, "test", sha256=target.sha256, take=target.clip_id)
+    assert check_split(*leaking, allow_leak=True) == (
+        f"1 recording ({split.train[0]} = {split.test[0]}) in both train and test",
+    )
+
+
+def test_near_identical_sounds_on_two_sides_are_refused_with_both(manifest, split):
+    near = [
+        (split.test[0], split.train[1]),
+        (split.train[0], split.train[1]),  # on one side: no leak
+        (split.dev[0], "own/999"),  # not in this split
+    ]
+    with pytest.raises(SplitError) as caught:
+        check_split(manifest, split, near=iter(near))
+    one, other = sorted(near[0])
+    assert str(caught.value).startswith(
+        f"SplitError: fold-1: 1 near-identical sound ({one} ~ {other}) in both train and test; "
+        "expected none."
+    )
+    assert check_split(manifest, split, near=near[1:]) == ()
+
+
+def test_dev_may_be_of_the_training_speakers_only_where_the_named_protocol_says_so():
+    words = [
+        clip(n, f"tess:{speaker}", corpus="tess", sentence=f"word {n % 10}")
+        for n, speaker in enumerate(["OAF"] * 10 + ["YAF"] * 10)
+    ]
+    manifest = Manifest(tuple(words))
+    split = make_splits(manifest, "tess-2fold")[0]
+    assert check_split(manifest, split) == ()
+    for other in (replace(split, protocol="own"), replace(split, version=99)):
+        with pytest.raises(SplitError, match=r"1 speaker \(tess:YAF\) in both train and dev"):
+            check_split(manifest, other)
+    moved = replace(split, train=split.train[1:], test=(*split.test, split.train[0]))
+    with pytest.raises(SplitError, match=r"1 speaker \(tess:YAF\) in both train and test"):
+        check_split(manifest, moved)
+    copied = msgspec.structs.replace(
+        next(c for c in words if c.clip_id == split.dev[0]), take=split.train[0]
+    )
+    changed = Manifest(tuple(copied if c.clip_id == copied.clip_id else c for c in words))
+    with pytest.raises(SplitError, match=r"1 take \(.+\) in both train and dev"):
+        check_split(changed, replace(split, manifest_sha256=changed.sha256))
+
+
+def test_leaks_that_are_allowed_are_stamped_on_the_split(manifest, split):
+    assert stamp_leaks(split, ()) == split
+    stamped = stamp_leaks(split, ("1 speaker (own:4) in both train and test",))
+    assert stamped.leaky
+    assert stamped.text == f"LEAKY: 1 speaker (own:4) in both train and test; {split.text}"
+    assert (stamped.train, stamped.dev, stamped.test) == (split.train, split.dev, split.test)
+    assert stamp_leaks(stamped, ("1 speaker (own:4) in both train and test",)) == stamped
 
 
 def test_many_leaks_are_counted_and_the_first_four_named(manifest):

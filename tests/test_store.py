@@ -133,6 +133,15 @@ def test_an_array_may_be_changed_without_changing_the_store(filled):
         assert store.get("toy", KEYS[0]).tobytes() == array(KEYS[0]).tobytes()
 
 
+def test_each_array_that_is_done_comes_once_with_its_key(tmp_path):
+    fill(tmp_path, failed=KEYS[:2], most=2)
+    done = {key for key, state in states_of(tmp_path).items() if state == "done"}
+    with FeatureStore(tmp_path) as store:
+        found = [(key, values.tobytes()) for key, values in store.each("toy")]
+        assert store._shards == {}  # none is kept open
+    assert sorted(found) == sorted((key, array(key).tobytes()) for key in done)
+
+
 def test_a_shard_is_a_plain_safetensors_file(filled):
     # Read by the format's own library, not by the store.
     found = {}
@@ -454,7 +463,7 @@ def test_a_missing_shard_is_refused(filled):
         store.get("toy", KEYS[0])
     assert str(caught.value) == (
         f"StoreError: {path}: No such file or directory; expected a shard of toy. "
-        "Delete the store and extract again."
+        f"Mend it: affectus doctor {path.parent}"
     )
 
 
@@ -513,14 +522,82 @@ def test_a_record_that_is_damaged_is_refused(filled):
 
 def test_a_store_of_a_newer_version_is_refused(filled):
     index = sqlite3.connect(filled / "index.sqlite", isolation_level=None)
-    index.execute("PRAGMA user_version = 2")
+    index.execute("PRAGMA user_version = 3")
     index.close()
     with pytest.raises(StoreError) as caught:
         FeatureStore(filled, create=True)
     assert str(caught.value) == (
-        f"StoreError: {filled}: store version 2; expected 1. "
+        f"StoreError: {filled}: store version 3; expected 2 or 1. "
         "Use the version of Affectus that made it, or extract again."
     )
+
+
+# --- fingerprints, and stores from before there were any ---
+
+
+@pytest.fixture
+def first_version(filled):
+    """A store as version 1 wrote it: without the table of fingerprints."""
+    index = sqlite3.connect(filled / "index.sqlite", isolation_level=None)
+    index.executescript("DROP TABLE fingerprints; PRAGMA user_version = 1;")
+    index.close()
+    return filled
+
+
+def version_of(folder):
+    index = sqlite3.connect(folder / "index.sqlite")
+    (version,) = index.execute("PRAGMA user_version").fetchone()
+    index.close()
+    return version
+
+
+def test_fingerprints_are_kept_by_key_and_feature_set(tmp_path):
+    with FeatureStore(tmp_path, create=True) as store, store.writing():
+        for name, prints in (("toy", (b"\x00up", b"", None)), ("other", (b"else",) * 3)):
+            store.define(name, {**RECORD, "name": name})
+            ((shard, keys),) = store.plan(name, [(key, "clip") for key in KEYS[:3]])
+            sha256 = write_shard(tmp_path, name, shard, {key: array(key) for key in keys})
+            by_key = dict(zip(sorted(KEYS[:3]), prints, strict=True))
+            results = [Result(key, 1, "sound", fingerprint=by_key[key]) for key in keys]
+            store.commit(name, shard, sha256, results)
+    first, second, _ = sorted(KEYS[:3])
+    with FeatureStore(tmp_path) as store:
+        # Silence has an empty one; the third was never taken.
+        assert store.fingerprints("toy") == {first: b"\x00up", second: b""}
+        assert store.fingerprints("other") == dict.fromkeys(KEYS[:3], b"else")
+
+
+def test_what_is_forgotten_has_no_fingerprint(tmp_path):
+    with FeatureStore(tmp_path, create=True) as store, store.writing():
+        store.define("toy", RECORD)
+        ((shard, keys),) = store.plan("toy", [(KEYS[0], "clip"), (KEYS[1], "clip")])
+        sha256 = write_shard(tmp_path, "toy", shard, {key: array(key) for key in keys})
+        store.commit("toy", shard, sha256, [Result(key, 1, "s", fingerprint=b"f") for key in keys])
+        store.forget("toy", [KEYS[0]])
+        assert store.fingerprints("toy") == {KEYS[1]: b"f"}
+
+
+def test_a_store_of_version_1_is_read_as_it_is(first_version):
+    before = ledger_of(first_version)
+    with FeatureStore(first_version) as store:
+        assert store.fingerprints("toy") == {}
+        assert all(store.get("toy", key).tobytes() == array(key).tobytes() for key in KEYS)
+    assert version_of(first_version) == 1
+    assert ledger_of(first_version) == before
+
+
+def test_a_store_of_version_1_becomes_version_2_when_it_is_written(first_version):
+    before, shards = ledger_of(first_version), shards_of(first_version)
+    key = hashlib.sha256(b"new").hexdigest()
+    with FeatureStore(first_version) as store, store.writing():
+        ((shard, _),) = store.plan("toy", [(key, "clip")])
+        sha256 = write_shard(store.folder, "toy", shard, {key: array(key)})
+        store.commit("toy", shard, sha256, [Result(key, 1, "sound", fingerprint=b"new")])
+    assert version_of(first_version) == 2
+    assert [item for item in ledger_of(first_version) if item.key != key] == before
+    assert shards.items() <= shards_of(first_version).items()
+    with FeatureStore(first_version) as store:
+        assert store.fingerprints("toy") == {key: b"new"}
 
 
 # --- the disk ---

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import math
+import shutil
+import sqlite3
 from dataclasses import replace
 from itertools import pairwise
 
@@ -21,10 +23,14 @@ from affectus.errors import (
     TrainingError,
 )
 from affectus.evaluation import Predictions
-from affectus.manifest import Manifest
+from affectus.extraction import extract_features
+from affectus.features import create_extractor
+from affectus.manifest import Clip, Manifest, with_hashes, write_exclusions
+from affectus.media import write_audio
 from affectus.runs import open_run, read_history, read_provenance
 from affectus.splits import make_splits, write_splits
 from affectus.store import FeatureStore
+from affectus.synthesis import synthesize_voice
 from affectus.training import (
     evaluate_run,
     follow,
@@ -233,6 +239,38 @@ def test_a_leaking_split_is_refused_and_stamped_when_allowed(experiment, tmp_pat
     assert any("LEAKY" in text for text in evaluation.cautions)
 
 
+def test_a_softer_copy_on_two_sides_is_refused(experiment, tmp_path):
+    voice = synthesize_voice("sad", speaker=1)
+    clips = []
+    for speaker in (0, 3):
+        path = tmp_path / f"{speaker}.wav"
+        write_audio(path, voice / (1 + speaker))
+        clips.append(Clip(f"tones/{speaker}", "tones", str(path), f"tones:{speaker}", "sad"))
+    manifest = with_hashes(Manifest((*Manifest.read(experiment.manifest).clips, *clips)))
+    manifest.write(tmp_path / "manifest.csv")
+    shutil.copytree(experiment.store, tmp_path / "store")
+    log_mel = create_extractor("logmel", n_mels=32, f_max=6_000.0)
+    assert extract_features(manifest, log_mel, tmp_path / "store").ok
+    config = msgspec.structs.replace(
+        experiment, manifest=str(tmp_path / "manifest.csv"), store=str(tmp_path / "store")
+    )
+    with pytest.raises(SplitError, match=r"near-identical sound \(tones/0 ~ tones/3\) in both"):
+        train(config, tmp_path / "runs")
+
+
+def test_clips_whose_sound_was_never_compared_are_told(experiment, tmp_path):
+    shutil.copytree(experiment.store, tmp_path / "store")
+    index = sqlite3.connect(tmp_path / "store/index.sqlite", isolation_level=None)
+    index.executescript("DROP TABLE fingerprints; PRAGMA user_version = 1;")
+    index.close()
+    old = train(short(experiment, store=str(tmp_path / "store")), tmp_path / "runs")
+    new = train(short(experiment), tmp_path / "others")
+    count = len(Manifest.read(experiment.manifest))
+    text = f"The sound of {count:,} of {count:,} clips was not compared with that of others"
+    assert any(caution.startswith(text) for caution in evaluate_run(old, "dev").cautions)
+    assert not any("compared" in caution for caution in evaluate_run(new, "dev").cautions)
+
+
 def test_a_loss_that_is_not_finite_stops_and_names_clips(experiment, tmp_path):
     training = msgspec.structs.replace(
         experiment.training, learning_rate=1e30, precision="float32", clip_norm=1e30
@@ -322,3 +360,21 @@ def test_a_wrong_model_setting_leaves_no_folder_behind(experiment, tmp_path):
     with pytest.raises(ConfigError, match=r"no setting 'chanels'.*Did you mean 'channels'\?"):
         train(config, tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_clips_of_an_exclusion_list_are_on_no_side_and_counted(experiment, tmp_path):
+    manifest = Manifest.read(experiment.manifest)
+    left_out = {clip.clip_id: "silent" for clip in manifest.clips[::9]}
+    write_exclusions(left_out, tmp_path / "bad.csv")
+    chosen = short(experiment, exclude=str(tmp_path / "bad.csv"))
+    run = train(chosen, tmp_path)
+    for split in run.splits:
+        assert not left_out.keys() & {*split.train, *split.dev, *split.test}
+    found = evaluate_run(run, "test")
+    assert f"{len(left_out)} clips are left out by {tmp_path}/bad.csv" in found.cautions
+    on_test = {i for split in run.splits for i in split.test}
+    assert found.n_planned == len(on_test) < len(manifest)
+
+    write_exclusions({}, tmp_path / "bad.csv")  # another list: other clips
+    with pytest.raises(TrainingError, match="or its list of exclusions; expected the same clips"):
+        evaluate_run(run, "test")

@@ -154,6 +154,20 @@ def test_the_caller_may_leave_early_and_no_child_is_left():
     assert multiprocessing.active_children() == []
 
 
+def test_a_script_need_not_guard_its_main(tmp_path):
+    # Else it would run again in every child: "An attempt has been made to start a new process".
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_workers
+print("once")
+print(test_workers.run([test_workers.Sum((1, 2))]))
+""")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "once\n[(3, ())]\n"
+
+
 def test_children_leave_when_the_parent_is_killed(tmp_path):
     marks = tmp_path / "pids"
     code = f"""

@@ -1,191 +1,193 @@
-"""Users' own recordings: a CSV with one row a clip, or a folder with one sub-folder a class."""
+"""Users' own tables: CSV or JSON with one row a clip, as many tools write them."""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from pathlib import Path
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path, PurePath
 
-from affectus.emotions import parse_emotion
-from affectus.errors import CorpusError, LabelError, ManifestError, nearest
-from affectus.manifest import Clip, Manifest, natural_key
-from affectus.media import list_media
-
-# our column: the names other tools give it
-_COLUMNS = {
-    "file": ("file", "path", "filename", "file_name", "wav", "audio"),
-    "emotion": ("emotion", "label", "emo", "class"),
-    "speaker": ("speaker", "spk", "speaker_id", "subject", "actor"),
-    "start": ("start",),
-    "end": ("end",),
-    "sex": ("sex", "gender"),
-    "language": ("language", "lang"),
-    "intensity": ("intensity",),
-    "sentence": ("sentence", "text_id"),
-    "corpus": ("corpus", "database", "dataset"),
-}
-_NO_SPEAKER = (
-    "no speaker is known: scores cannot be speaker-independent, and only splits labelled leaky "
-    "can be made. {remedy}"
+from affectus.corpora.columns import (
+    find_columns,
+    read_sex,
+    read_side,
+    read_span,
+    read_votes,
+    side_of,
 )
+from affectus.corpora.labels import Labels
+from affectus.corpora.rows import open_rows
+from affectus.corpora.speakers import SpeakerPattern, speaker_notes
+from affectus.corpora.takes import fill_in_takes, recording_of
+from affectus.errors import AffectusError, ManifestError
+from affectus.manifest import Clip, Manifest
+
+_SAMPLE = 10_000  # paths that are looked at to propose an expression for speakers
 
 
-def read_table(path: Path, name: str | None = None) -> Manifest:
-    """Read a CSV `file,emotion,speaker[,start,end,sex,language,intensity,sentence,corpus]`.
+@dataclass
+class TableClips:
+    """The clips of a table or of several, before they are a manifest.
 
-    Paths are relative to the CSV's folder. `name` is the corpus's name; the CSV's stem by default,
-    a `corpus` column above both. Rows without an emotion are kept for prediction.
-
-    Raises ManifestError naming line and column.
+    `parents` says of which recording ('own/a.wav') another one is a copy.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ManifestError(
-            f"{path}: no such file; expected a CSV file,emotion,speaker. Check the path."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: {error}; expected a CSV in UTF-8.") from None
-    if "\0" in text:
-        raise ManifestError(f"{path}: holds NUL characters; expected a CSV in UTF-8.")
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-    try:
-        header = reader.fieldnames or ()
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        line = reader.reader.line_num
-        raise ManifestError(f"{path}:{line}: {error}; expected a CSV.") from None
-    names = _find_columns([column or "" for column in header], path)
-    clips = []
-    for line, row in rows:
-        if None in row or None in row.values():
-            raise ManifestError(
-                f"{path}:{line}: not {len(header)} cells; expected one a column. Put a cell that "
-                f"holds a comma in quotes."
-            )
-        cells = {ours: row[theirs].strip() for ours, theirs in names.items()}
-        clips.append(_table_clip(cells, path, line, name or path.stem))
-    if not clips:
-        raise ManifestError(f"{path}: no rows; expected one a clip.")
-    remedy = f"Add a column 'speaker' to {path.name}."
-    return Manifest(tuple(clips), _speaker_notes(clips, remedy))
+
+    clips: list[Clip] = field(default_factory=list)
+    parents: dict[str, str] = field(default_factory=dict)
+
+    def finish(self, labels: Labels, place: Path, remedy: str) -> Manifest:
+        """Return the manifest, with notes on labels, copies and speakers."""
+        if not self.clips:
+            raise ManifestError(f"{place}: no rows; expected one a clip.")
+        notes = labels.notes(place)
+        absent = fill_in_takes(self.clips, self.parents, place)
+        first = [
+            recording_of(clip).removeprefix(f"{clip.corpus}/") for clip in self.clips[:_SAMPLE]
+        ]
+        speakers = speaker_notes(self.clips, first, remedy)
+        return Manifest(tuple(self.clips), (*notes, *absent, *speakers))
 
 
-def read_folder(folder: Path, name: str | None = None, speaker: str | None = None) -> Manifest:
-    """Read a folder whose sub-folders are named for emotions.
+def read_table(
+    path: Path,
+    name: str | None = None,
+    *,
+    root: Path | None = None,
+    speaker: str | None = None,
+    spellings: Mapping[str, str | None] | None = None,
+) -> Manifest:
+    """Read a table `file,emotion[,speaker,start,end,sex,age,split,take,parent,votes, …]`.
 
-    `speaker` is a regular expression with one group that finds the speaker in a file's path below
-    the folder, e.g. `(spk\\d+)_`. Without it no speaker is known.
+    Also under the names that other tools give these columns (`columns.py`); a column of another
+    name is passed over. Paths begin at `root`, the table's folder by default. `name` is the
+    corpus's name; the table's stem by default, a `corpus` column above both. `speaker` is an
+    expression that finds the speaker in a path where no column says it. `spellings` says what
+    labels mean that are not known. Rows without an emotion are kept for prediction.
 
-    Raises CorpusError for a folder without recordings, LabelError for a sub-folder whose name is
-    no emotion.
+    Raises ManifestError, LabelError and CorpusError naming line and column.
     """
-    try:
-        pattern = re.compile(speaker) if speaker else None
-    except re.error as error:
-        raise CorpusError(f"--speaker '{speaker}': {error}; expected a regular expression.") from (
-            None
-        )
-    if pattern is not None and pattern.groups != 1:
-        raise CorpusError(f"--speaker '{speaker}': {pattern.groups} groups; expected one, as (…).")
-    corpus = name or folder.resolve().name
-    clips = []
-    for path in list_media(folder):
-        inside = path.relative_to(folder)
-        if len(inside.parts) < 2:
-            raise CorpusError(
-                f"{folder}: '{path.name}' lies beside the class folders; expected each recording "
-                f"in a folder named for its emotion. Move it."
-            )
-        emotion = parse_emotion(inside.parts[0])
-        found = pattern.search(inside.as_posix()) if pattern else None
-        if pattern and not found:
-            raise CorpusError(
-                f"{folder}: --speaker '{speaker}' finds nobody in '{inside}'; expected one speaker "
-                f"a file. Change the expression."
-            )
-        clips.append(
+    labels, found = Labels(spellings or {}), TableClips()
+    pattern = SpeakerPattern(speaker) if speaker else None
+    add_rows(found, path, name or path.stem, labels, root=root or path.parent, pattern=pattern)
+    remedy = f"Add a column 'speaker' to {path.name}, or say where the file names tell it:"
+    return found.finish(labels, path, remedy)
+
+
+def add_rows(
+    found: TableClips,
+    path: Path,
+    name: str,
+    labels: Labels,
+    *,
+    root: Path,
+    pattern: SpeakerPattern | None = None,
+    prefix: str = "",
+    sides_by_folder: bool = False,
+) -> None:
+    """Add a clip for each row of a table.
+
+    `prefix` stands before every path of the table ('train/'). With `sides_by_folder` a clip in a
+    folder called train, test or the like is on that side, unless the table says another.
+    """
+    folder = str(root.resolve())
+    base = f"{folder}/".replace("//", "/")
+    sexes: dict[str, str] = {}
+    sides: dict[str, str] = {"": ""}
+    kept: dict[str, str] = {}
+    shared = kept.setdefault  # shared(cell, cell): a million rows have few different speakers
+    read_emotion, add_clip = labels.read, found.clips.append
+
+    def locate(file: str) -> tuple[str, str]:
+        """Return a path as clip ids have it, and where it is."""
+        # Most paths are below their folder and in their shortest form; normpath is slow.
+        if not (file[0] in "/." or "./" in file or "//" in file or "\\" in file):
+            return file, base + file
+        place = os.path.normpath(Path(folder, file))
+        inside = place.startswith(base)
+        return place[len(base) :] if inside else PurePath(file).as_posix().lstrip("/"), place
+
+    def add_row(cells: Sequence[str]) -> None:
+        (
+            file, label, speaker, start, end, corpus, sex, age, ethnicity, language, intensity,
+            sentence, repetition, side, votes, take, parent,
+        ) = cells  # fmt: skip
+        if not file:
+            raise ManifestError("column 'file' is empty; expected a file name. Fill it in.")
+        corpus = shared(corpus or name, corpus or name)
+        inside, where = locate(prefix + file)
+        clip_id = f"{corpus}/{inside}"
+        if parent:
+            _add_parent(found, clip_id, f"{corpus}/{locate(prefix + parent)[0]}", take)
+        begin, stop = 0.0, None
+        if start or end:
+            begin, stop = read_span(start, end)
+            if begin or stop is not None:
+                clip_id = f"{clip_id}@{begin:.12g}-{'' if stop is None else stop}"
+        if not speaker and pattern is not None:
+            speaker = pattern.find(inside)
+        if speaker:
+            speaker = f"{corpus}:{speaker}"
+        if side not in sides:
+            sides[side] = read_side(side)
+        if sex not in sexes:
+            sexes[sex] = read_sex(sex)
+        add_clip(
             Clip(
-                clip_id=f"{corpus}/{inside.as_posix()}",
-                corpus=corpus,
-                file=str(path),
-                speaker=f"{corpus}:{found.group(1)}" if found else "",
-                emotion=emotion,
-                source_label=inside.parts[0],
+                clip_id,
+                corpus,
+                where,
+                shared(speaker, speaker),
+                read_emotion(label),
+                begin,
+                stop,
+                sexes[sex],
+                shared(age, age),
+                shared(ethnicity, ethnicity),
+                shared(language, language),
+                shared(label, label),
+                shared(intensity, intensity),
+                shared(sentence, sentence),
+                shared(repetition, repetition),
+                f"{corpus}/{take}" if take else "",
+                sides[side] if side or not sides_by_folder else side_of(inside),
+                read_votes(votes) if votes else None,
             )
         )
-    if not clips:
-        raise CorpusError(f"{folder}: no recordings; expected sub-folders named for emotions.")
-    clips.sort(key=lambda clip: natural_key(clip.clip_id))
-    remedy = "Say where the name tells it: --speaker REGEX."
-    return Manifest(tuple(clips), _speaker_notes(clips, remedy))
+
+    with open_rows(path) as table:
+        pick = itemgetter(*find_columns(table.header, path))
+        for line, row in table.rows:
+            row.append("")  # the place of every column that is not there
+            try:
+                add_row([cell.strip() for cell in pick(row)])
+            except AffectusError as error:
+                if any(row):  # a spreadsheet's empty row is none
+                    raise type(error)(f"{path}:{line}: {error.message}") from None
 
 
-def _find_columns(header: list[str], path: Path) -> dict[str, str]:
-    """Return ours -> theirs for the columns that are there; `file` and `emotion` must be."""
-    lower = {column.strip().lower(): column for column in header}
-    found = {}
-    for ours, theirs in _COLUMNS.items():
-        match = next((lower[t] for t in theirs if t in lower), None)
-        if match is not None:
-            found[ours] = match
-    for needed in ("file", "emotion"):
-        if needed not in found:
-            raise ManifestError(
-                f"{path}: no column '{needed}' among {', '.join(lower) or 'none'}; expected "
-                f"file,emotion,speaker.{nearest(needed, lower)}"
-            )
-    return found
+def _add_parent(found: TableClips, recording: str, original: str, take: str) -> None:
+    if original == recording:  # many tables say so of an original
+        return
+    if take:
+        raise ManifestError(
+            f"column 'take' and column 'parent' are both filled in ('{take}', '{original}'); "
+            f"expected one of them. Leave the other empty."
+        )
+    known = found.parents.setdefault(recording, original)
+    if known != original:
+        raise ManifestError(
+            f"{recording} is a copy of {original}, and of {known} above; expected one original. "
+            f"Correct column 'parent', or write column 'take' instead."
+        )
 
 
-def _table_clip(cells: dict[str, str], path: Path, line: int, name: str) -> Clip:
-    if not cells["file"]:
-        raise ManifestError(f"{path}:{line}: column 'file' is empty; expected a file name.")
-    corpus = cells.get("corpus") or name
-    start, end = _seconds(cells, "start", path, line), _seconds(cells, "end", path, line)
-    if start is not None and end is not None and end <= start:
-        raise ManifestError(f"{path}:{line}: end {end:g} s; expected more than start {start:g} s.")
-    try:
-        emotion = parse_emotion(cells["emotion"]) if cells["emotion"] else None
-    except LabelError as error:
-        raise LabelError(f"{path}:{line}: {error.message}") from None
-    span = (
-        "" if start is None and end is None else f"@{start or 0:.12g}-{'' if end is None else end}"
-    )
-    speaker = cells.get("speaker", "")
-    return Clip(
-        clip_id=f"{corpus}/{Path(cells['file']).as_posix()}{span}",
-        corpus=corpus,
-        file=str(path.parent.resolve() / cells["file"]),
-        speaker=f"{corpus}:{speaker}" if speaker else "",
-        emotion=emotion,
-        start=start or 0.0,
-        end=end,
-        sex=cells.get("sex", "").lower(),
-        language=cells.get("language", ""),
-        source_label=cells["emotion"],
-        intensity=cells.get("intensity", ""),
-        sentence=cells.get("sentence", ""),
-    )
-
-
-def _seconds(cells: dict[str, str], column: str, path: Path, line: int) -> float | None:
-    text = cells.get(column, "")
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e9:
-        raise ManifestError(f"{path}:{line}: {column} is '{text}'; expected seconds, 0 or more.")
-    return value
-
-
-def _speaker_notes(clips: list[Clip], remedy: str) -> tuple[str, ...]:
-    unknown = sum(not clip.speaker for clip in clips)
-    if not unknown:
+def missing_files_note(manifest: Manifest, root: Path) -> tuple[str, ...]:
+    """Say what to do where not one file of a table was found; nothing if some were."""
+    if any(clip.sha256 for clip in manifest):
         return ()
-    note = _NO_SPEAKER.format(remedy=remedy)
-    return (note if unknown == len(clips) else f"{unknown} of {len(clips)} clips: {note}",)
+    return (
+        f"none of the {len(manifest):,} recordings is where the table says; the first was looked "
+        f"for at {manifest.clips[0].file}. Paths are taken to begin at {root}; if they begin "
+        f"elsewhere, say where: --root FOLDER.",
+    )

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, nearest
+from affectus.features.descriptors import Descriptors
+from affectus.features.functionals import Functionals
 from affectus.features.voice import LogMel
 
 Parameter = str | int | float | bool | None
@@ -43,7 +45,7 @@ class Extractor(Protocol):
 
     @property
     def frame_rate(self) -> float:
-        """Frames per second."""
+        """Frames per second; 0 if there is one row for the whole clip."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,7 +58,11 @@ class Extractor(Protocol):
         """Return frames [T', D] of a waveform [T]."""
 
 
-_EXTRACTORS = {"logmel": LogMel}
+_EXTRACTORS: dict[str, type[LogMel | Descriptors | Functionals]] = {
+    "logmel": LogMel,
+    "descriptors": Descriptors,
+    "functionals": Functionals,
+}
 
 
 def list_extractors() -> tuple[str, ...]:
@@ -110,6 +116,19 @@ def restore_extractor(record: Mapping[str, Any]) -> Extractor:
             f"version {extractor.version}. Extract them again, or train the model again."
         )
     return extractor
+
+
+def read_record(record: Mapping[str, Any]) -> tuple[tuple[str, ...], float | None]:
+    """Return the columns and the frame rate (Hz) of a store's feature set, from its record.
+
+    The rate is None where a clip is no sequence, or its times are not known. Raises ConfigError if
+    the record is of an extractor that this version of the package does not have.
+    """
+    if record.get("kind") == "imported":
+        rate = record["frame_rate"]
+        return tuple(record["columns"]), None if rate is None else float(rate)
+    extractor = restore_extractor({k: v for k, v in record.items() if k != "decoder"})
+    return extractor.columns, extractor.frame_rate or None
 
 
 def hash_record(record: Mapping[str, Any]) -> str:

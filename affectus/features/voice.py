@@ -82,10 +82,13 @@ class LogMel:
     @property
     def columns(self) -> tuple[str, ...]:
         """One name a band, with its centre in Hz."""
-        centres = _mel_to_hz(
-            np.linspace(_hz_to_mel(self.f_min), _hz_to_mel(self.f_max), self.n_mels + 2)
-        )[1:-1]
-        return tuple(f"mel_{band:02d}_{centre:.0f}hz" for band, centre in enumerate(centres))
+        return tuple(f"mel_{band:02d}_{hz:.0f}hz" for band, hz in enumerate(self.centres))
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """The centre of each band in Hz, [n_mels]."""
+        mel = np.linspace(_hz_to_mel(self.f_min), _hz_to_mel(self.f_max), self.n_mels + 2)
+        return _mel_to_hz(mel)[1:-1]
 
     def parameters(self) -> dict[str, str | int | float | bool | None]:
         """Return every setting."""

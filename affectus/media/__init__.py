@@ -13,7 +13,8 @@ Codes are stable. `E` refuses, `W` warns:
     E1002 not audio           E1109 codec                E1402 decode error
     E1003 no data             E1110 two recordings       E1501 file too large
     E1004 no samples          E1201 too short            E1502 decodes to too much
-    E1101 truncated           E1203 not such a stretch   E1601 no audio stream
+    E1006 Git LFS pointer     E1203 not such a stretch   E1601 no audio stream
+    E1101 truncated
     E1104 sample rate
 
     W1101 truncated           W1303 beyond full scale    W1306 clipped
@@ -107,10 +108,12 @@ def read_audio(
             stream = decode_av(file, demuxer, container, shown, limits, start, end)
         else:
             stream = decode_soundfile(file, container, shown, limits, start, end)
-        waveform, source_rate, n_channels, warnings = stream
+        waveform, source_rate, n_channels, codec, warnings = stream
         if not warnings:
             warnings = find_truncation(file, head, size, container)
-    found = Recording(waveform, source_rate, source_rate, n_channels, container, tuple(warnings))
+    found = Recording(
+        waveform, source_rate, source_rate, n_channels, container, codec, tuple(warnings)
+    )
     return _finish(found, sample_rate, shown, limits)
 
 

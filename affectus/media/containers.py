@@ -31,7 +31,6 @@ _MAGIC: tuple[tuple[str, int, bytes, str], ...] = (
     ("mp3", 0, b"ID3", ""),
 )
 _NOT_AUDIO: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "a Git LFS pointer; run: git lfs pull"),
     (b"#EXTM3U", "a playlist"),
     (b"ffconcat", "a playlist"),
     (b"\x89PNG", "a PNG image"),
@@ -67,6 +66,9 @@ def recognise(head: bytes, name: str) -> tuple[str, str]:
         version_bits, layer, bitrate = head[1] & 0x18, head[1] & 0x06, head[2] & 0xF0
         if head[1] >= 0xE0 and version_bits != 0x08 and layer in (2, 4) and bitrate != 0xF0:
             return "mp3", ""
+    if head.startswith(b"version https://git-lfs"):
+        text = "a Git LFS pointer; expected the recording that it stands for. Run: git lfs pull"
+        raise MediaError("E1006", name, text)
     found = next((what for magic, what in _NOT_AUDIO if head.startswith(magic)), "")
     if not found:
         found = "a text" if head.isascii() and b"\0" not in head else "an unknown format"

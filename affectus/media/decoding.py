@@ -74,8 +74,8 @@ def decode_soundfile(
     limits: Limits,
     start: float,
     end: float | None,
-) -> tuple[Waveform, int, int, list[MediaWarning]]:
-    """Return (waveform [T], its rate in Hz, channels, warnings) of what libsndfile reads."""
+) -> tuple[Waveform, int, int, str, list[MediaWarning]]:
+    """Return (waveform [T], its rate in Hz, channels, codec, warnings) of what libsndfile reads."""
     if container == "wav":
         check_bits(file, name)
     try:
@@ -84,6 +84,7 @@ def decode_soundfile(
         raise _refusal(_reason(error), container, name) from None
     with sound:
         rate, n_channels, known = sound.samplerate, sound.channels, sound.frames
+        codec = sound.subtype.lower()
         if known > 1 << 40:  # a FLAC that does not say; libsndfile loses the end of it
             file.seek(0)
             return decode_av(file, container, container, name, limits, start, end)
@@ -106,7 +107,7 @@ def decode_soundfile(
             raise MediaError("E1402", name, f"{text}; expected all of it. Copy the file again.")
         if len(waveform) < wanted * (1 - _MISSING):
             warnings.append(MediaWarning("W1101", f"cut off: {text}; the answer is for those"))
-    return waveform, rate, n_channels, warnings
+    return waveform, rate, n_channels, codec, warnings
 
 
 def _to_samples(start: float, end: float | None, rate: int) -> tuple[int, int | None]:
@@ -174,8 +175,8 @@ def decode_av(
     limits: Limits,
     start: float,
     end: float | None,
-) -> tuple[Waveform, int, int, list[MediaWarning]]:
-    """Return (waveform [T], rate in Hz, channels, warnings) by FFmpeg's demuxer of that name."""
+) -> tuple[Waveform, int, int, str, list[MediaWarning]]:
+    """Return (waveform [T], rate in Hz, channels, codec, warnings) by that demuxer of FFmpeg's."""
     import av  # 0.15 s: only where libsndfile does not do
 
     try:
@@ -189,7 +190,7 @@ def decode_av(
                 raise MediaError(
                     "E1109", name, "its codec cannot be read; expected AAC, Opus or the like."
                 )
-            rate, n_channels = stream.rate, stream.channels
+            rate, n_channels, codec = stream.rate, stream.channels, stream.codec_context.name
             check_header(rate, n_channels, None, name, limits)
             resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
             first, last = _to_samples(start, end, rate)
@@ -201,7 +202,7 @@ def decode_av(
         raise MediaError("E1402", name, f"{reason}; expected readable {container}.") from None
     if first and len(waveform) == 0:
         raise _beyond(start, seconds, name)
-    return waveform, rate, n_channels, []
+    return waveform, rate, n_channels, codec, []
 
 
 def _cut(blocks: Iterator[Waveform], first: int, last: int | None) -> Iterator[Waveform]:

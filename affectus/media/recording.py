@@ -37,7 +37,8 @@ class MediaWarning(NamedTuple):
 class Recording:
     """A decoded recording: `waveform` [T] float32, mono, at `sample_rate` Hz, about −1 to 1.
 
-    `source_rate` (Hz), `n_channels` and `container` describe the file it came from.
+    `source_rate` (Hz), `n_channels`, `container` and `codec` ('pcm_16', 'vorbis', 'aac') describe
+    the file it came from.
     """
 
     waveform: Waveform
@@ -45,6 +46,7 @@ class Recording:
     source_rate: int
     n_channels: int
     container: str
+    codec: str = ""
     warnings: tuple[MediaWarning, ...] = ()
 
     @property

@@ -1,7 +1,7 @@
 """The networks. Each takes `Inputs` and gives logits [B, K]; padding never changes them.
 
 To add one: a file with an `nn.Module` whose constructor is `(n_features, n_labels, *, settings)`,
-and a line in `_MODELS`.
+and a line in `_MODELS`. Those of `linear` are fitted by scikit-learn, all others by gradients.
 """
 
 from __future__ import annotations
@@ -9,19 +9,28 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from affectus.errors import ConfigError, ModelError, nearest
+from affectus.models import linear
+from affectus.models.branched_lstm import BranchedLSTM
 from affectus.models.cnn import CNN
+from affectus.models.cnn_pooling_lstm import CNNPoolingLSTM
+from affectus.models.cnn_transformer import CNNTransformer
 from affectus.models.crnn import CRNN
 from affectus.models.inputs import Inputs
+from affectus.models.parallel_cnn_lstm import ParallelCNNLSTM
+from affectus.models.stacked_cnn_lstm import StackedCNNLSTM
+from affectus.models.tcn import TCN
 
 __all__ = [
     "Inputs",
@@ -29,12 +38,24 @@ __all__ = [
     "Network",
     "count_parameters",
     "create_model",
+    "fit_model",
+    "is_fitted",
     "list_models",
     "load",
     "save",
 ]
 
-_MODELS: dict[str, type[nn.Module]] = {"cnn": CNN, "crnn": CRNN}
+_MODELS: dict[str, type[nn.Module]] = {
+    "cnn": CNN,
+    "crnn": CRNN,
+    "parallel_cnn_lstm": ParallelCNNLSTM,
+    "stacked_cnn_lstm": StackedCNNLSTM,
+    "cnn_transformer": CNNTransformer,
+    "cnn_pooling_lstm": CNNPoolingLSTM,
+    "branched_lstm": BranchedLSTM,
+    "tcn": TCN,
+    **linear.FITTED,
+}
 
 
 @dataclass(frozen=True)
@@ -54,21 +75,30 @@ class Network(nn.Module):
     """Normalisation by the training clips' statistics, then a network of `_MODELS`.
 
     The statistics are part of the weights, so a model cannot be used without them or with others.
+    Those of the face are there where the network takes one.
     """
 
     mean: Tensor
     deviation: Tensor
+    face_mean: Tensor
+    face_deviation: Tensor
 
     def __init__(self, body: nn.Module, n_features: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("deviation", torch.ones(n_features))
+        self.n_face = int(getattr(body, "n_face", 0))
+        if self.n_face:
+            self.register_buffer("face_mean", torch.zeros(self.n_face))
+            self.register_buffer("face_deviation", torch.ones(self.n_face))
         self.body = body
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K] of features as the extractor gives them."""
-        voice = (inputs.voice - self.mean) / self.deviation
-        logits: Tensor = self.body(Inputs(voice, inputs.voice_lengths))
+        voice, face = (inputs.voice - self.mean) / self.deviation, None
+        if self.n_face and inputs.face is not None:
+            face = (inputs.face - self.face_mean) / self.face_deviation
+        logits: Tensor = self.body(Inputs(voice, inputs.voice_lengths, face, inputs.face_lengths))
         return logits
 
 
@@ -107,6 +137,34 @@ def create_model(config: ModelConfig) -> Network:
             f"model '{config.name}' with {dict(config.settings)}: {error}; expected settings that "
             f"fit {config.n_features} features. Change them."
         ) from None
+
+
+def is_fitted(name: str) -> bool:
+    """Tell whether a model's weights are found by `fit_model` in one go, not by gradient steps."""
+    return name in linear.FITTED
+
+
+def fit_model(
+    config: ModelConfig,
+    features: NDArray[np.float64],
+    labels: NDArray[np.intp],
+    weights: NDArray[np.float64],
+    groups: NDArray[Any],
+) -> tuple[Network, ModelConfig]:
+    """Return a fitted network and its config, which says the settings that were found.
+
+    `features` [N, D] are the means of the clips' frames, `groups` [N] their speakers; see
+    `affectus.models.linear.fit`, whose errors are raised.
+    """
+    create_model(config)  # or refuse its settings here
+    found = linear.fit(
+        config.name, features, labels, weights, groups,
+        n_labels=config.n_labels, settings=config.settings,
+    )  # fmt: skip
+    network = Network(found.body, config.n_features)
+    network.mean.copy_(found.mean)
+    network.deviation.copy_(found.deviation)
+    return network.eval(), replace(config, settings=found.settings)
 
 
 def count_parameters(model: nn.Module) -> int:

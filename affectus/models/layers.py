@@ -72,21 +72,58 @@ def _shrunk(lengths: Tensor, factor: int) -> Tensor:
 
 
 class MaskedRecurrent(nn.Module):
-    """A bidirectional GRU over [B, T, D] that starts backwards at each clip's own last frame."""
+    """A bidirectional GRU or LSTM that starts backwards at each clip's own last frame."""
 
-    def __init__(self, n_in: int, n_hidden: int, n_layers: int = 1, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        n_layers: int = 1,
+        dropout: float = 0.0,
+        *,
+        kind: type[nn.GRU] | type[nn.LSTM] = nn.GRU,
+    ) -> None:
         super().__init__()
-        self.recurrent = nn.GRU(
+        self.recurrent = kind(
             n_in, n_hidden, n_layers, batch_first=True, bidirectional=True,
             dropout=dropout if n_layers > 1 else 0.0,
         )  # fmt: skip
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Return [B, T, 2 * n_hidden], zero beyond each length."""
+        """Return [B, T, 2 * n_hidden] of [B, T, D], zero beyond each length."""
         packed = pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
         output, _ = self.recurrent(packed)
         padded: Tensor = pad_packed_sequence(output, batch_first=True)[0]
         return padded
+
+
+def last_states(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Return where each direction ends: forwards at a clip's last frame, backwards at its first.
+
+    `frames` [B, T, 2 H] are a `MaskedRecurrent`'s; the result is [B, 2 H].
+    """
+    forwards, backwards = frames.chunk(2, dim=2)
+    last = (lengths - 1)[:, None, None].expand(-1, 1, forwards.shape[2])
+    return torch.cat([forwards.gather(1, last)[:, 0], backwards[:, 0]], dim=1)
+
+
+class AttentionPooling(nn.Module):
+    """Mean over time weighted by a learnt score of each frame: [B, T, D] to [B, D].
+
+    **Source:** Bahdanau, Cho and Bengio (2015), "Neural Machine Translation by Jointly Learning to
+    Align and Translate", in the short form of the earlier systems: the score is one linear layer.
+    """
+
+    def __init__(self, n_in: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(n_in, 1)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return the pooled vector; frames beyond each length have no weight."""
+        mask = frame_mask(lengths, frames.shape[1])
+        scores = self.score(frames).squeeze(2).float().masked_fill(~mask, -1e9)
+        weights = torch.softmax(scores, dim=1)[:, :, None].to(frames.dtype)
+        return (weights * frames).sum(1)
 
 
 class AttentiveStatisticsPooling(nn.Module):
@@ -114,3 +151,41 @@ def masked_mean(frames: Tensor, lengths: Tensor) -> Tensor:
     """Return the mean over time of [B, T, D] up to each length: [B, D]."""
     mask = frame_mask(lengths, frames.shape[1])[:, :, None].to(frames.dtype)
     return (frames * mask).sum(1) / lengths[:, None].to(frames.dtype)
+
+
+def shorten(frames: Tensor, lengths: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Average every `factor` frames of [B, T, D] to one; return them and their lengths, rounded up.
+
+    A clip's last one is the mean of the frames that are left, not of padding.
+    """
+    if factor == 1:
+        return frames, lengths
+    sums = pad_frames(frames, lengths, factor).permute(0, 2, 1)
+    sums = nn.functional.avg_pool1d(sums, factor).permute(0, 2, 1) * factor
+    shorter = _shrunk(lengths, factor)
+    start = torch.arange(sums.shape[1], device=lengths.device) * factor
+    counts = (lengths[:, None] - start).clamp(min=1, max=factor)
+    return sums / counts[:, :, None].to(sums.dtype), shorter
+
+
+def peaks(frames: Tensor, lengths: Tensor, factor: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Keep the largest of every `factor` (frames, bands) of [B, T, D]; padding is never it."""
+    mask = frame_mask(lengths, frames.shape[1])[:, :, None]
+    low = nn.functional.pad(frames.masked_fill(~mask, -1e9), (0, 0, 0, factor[0] - 1), value=-1e9)
+    largest = nn.functional.max_pool2d(low[:, None], factor)[:, 0]
+    lengths = _shrunk(lengths, factor[0])
+    return largest.masked_fill(~frame_mask(lengths, largest.shape[1])[:, :, None], 0.0), lengths
+
+
+def stretches(frames: Tensor, lengths: Tensor, n_stretches: int) -> Tensor:
+    """Return the means of each clip's first, second, ... part of equal length: [B, n, D].
+
+    `frames` is [B, T, D]. A frame on a boundary counts on either side with its share, so a clip
+    may have fewer frames than stretches.
+    """
+    place = torch.arange(frames.shape[1], device=frames.device, dtype=torch.float32)
+    size = lengths[:, None, None].to(torch.float32) / n_stretches
+    start = torch.arange(n_stretches, device=frames.device)[None, :, None] * size
+    overlap = torch.minimum(place + 1, start + size) - torch.maximum(place, start)
+    weights = (overlap.clamp(min=0) / size).to(frames.dtype)
+    return weights @ frames

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from affectus.errors import CorpusError, nearest
 from affectus.media import SAMPLE_RATE, write_audio
-from affectus.synthesis.layouts import LAYOUTS
+from affectus.synthesis.layouts import CORPORA, read_layout
 from affectus.synthesis.voice import expect, expect_rate, seeded, synthesize_voice
 
 __all__ = ["synthesize_voice", "write_corpus"]
@@ -37,34 +37,33 @@ def write_corpus(
 ) -> list[Path]:
     """Write synthetic clips under the names and folders of a published corpus; return their paths.
 
-    `corpus` is cremad (82 clips a speaker), ravdess (60), savee (120) or tess (1,400).
+    `corpus` is a name of `affectus corpora`; its sound is written, of RAVDESS the speech.
     `n_speakers` and `n_sentences` keep the first ones: of CREMA-D's 91 speakers and 12 sentences,
-    RAVDESS's 24 and 2, SAVEE's 4 and 15 (twice as many for neutral), TESS's 2 and 200 words.
+    RAVDESS's 24 and 2, SAVEE's 4 and 15 (twice as many for neutral), TESS's 2 and 200 words,
+    EMO-DB's 10 and 10, BanglaSER's 34 and 3, nEMO's 9 and 90.
     `sample_rate` in Hz; `ending` is .wav or .flac, 16 bits. A clip's bytes depend on the seed, the
     corpus and its name only. Files that are there already are written over.
 
-    CREMA-D is written whole, 7,462 clips: 20 of these names were never published.
+    Names are the published ones, as the corpus's reader lists them. nEMO's are known by their rule
+    only: 4,860 clips, 379 of which were never published.
 
     Raises CorpusError for an unknown corpus, ConfigError for a value out of range.
-
-    **Source:** names: Livingstone and Russo (2018) for RAVDESS, Cao et al. (2014) for CREMA-D, Haq
-    and Jackson (2009) for SAVEE, Pichora-Fuller and Dupuis (2010) for TESS.
     """
-    if corpus not in LAYOUTS:
+    if corpus not in CORPORA:
         raise CorpusError(
-            f"no synthetic corpus '{corpus}'; known corpora: {', '.join(LAYOUTS)}."
-            f"{nearest(corpus, LAYOUTS)}"
+            f"no synthetic corpus '{corpus}'; known corpora: {', '.join(CORPORA)}."
+            f"{nearest(corpus, CORPORA)}"
         )
     if Path(folder).exists() and not Path(folder).is_dir():
         raise CorpusError(f"{folder}: a file; expected a folder to write to. Give another.")
-    list_takes, all_speakers, all_sentences = LAYOUTS[corpus]
-    speakers = _limit("n_speakers", n_speakers, all_speakers, corpus)
-    sentences = _limit("n_sentences", n_sentences, all_sentences, corpus)
+    layout = read_layout(corpus)
+    speakers = _limit("n_speakers", n_speakers, layout.n_speakers, corpus)
+    sentences = _limit("n_sentences", n_sentences, layout.n_sentences, corpus)
     expect_rate(sample_rate)
     expect("ending", ending, ending in (".wav", ".flac"), ".wav or .flac")
     own_seed = int(seeded(seed, corpus).integers(1 << 62))  # each corpus has its own people
     paths = []
-    for take in list_takes(speakers, sentences):
+    for take in layout.choose(speakers, sentences):
         spoken = take._asdict()
         path = Path(folder) / (spoken.pop("file") + ending)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,20 @@
-"""What the corpora hold and how their files are named."""
+"""What a synthetic corpus holds: the published files of a real one, and what is spoken in each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
-from affectus.emotions import EMOTIONS, parse_emotion
+from affectus.corpora import find_corpus, list_corpora, nemo
+from affectus.corpora.corpus import Corpus
+from affectus.manifest import Clip, natural_key
+
+CORPORA = tuple(corpus.name for corpus in list_corpora())
+_INTENSITIES = {"low": "low", "high": "strong", "strong": "strong"}  # any other: normal
+_VOICED_AS = "calm"  # what has no emotion of ours, like EMO-DB's boredom
 
 
 class Take(NamedTuple):
@@ -21,80 +29,61 @@ class Take(NamedTuple):
     repetition: int = 1
 
 
-_CREMAD_SENTENCES = "IEO TIE IOM IWW TAI MTI IWL ITH DFA ITS TSI WSI"
-_CREMAD_SEXES = (  # of actors 1001 to 1091, from VideoDemographics.csv
-    "MFFFMFFFFFMFFMMMMFMFFMMFFMMFFFMMMMMMFMMMMMFMMFFMFMMFFFFFMFMFFMFMMMMMMMMFFFFFMFFMMFMFMMMMFMF"
-)
-_SAVEE_CODES = {
-    "a": "angry", "d": "disgust", "f": "fearful", "h": "happy", "n": "neutral", "sa": "sad",
-    "su": "surprised",
-}  # fmt: skip
-_TESS_FOLDERS = {
-    "OAF": "angry disgust Fear happy neutral Pleasant_surprise Sad",
-    "YAF": "angry disgust fear happy neutral pleasant_surprised sad",
-}
-_TESS_CODES = "angry disgust fear happy neutral ps sad"
-# Northwestern University Auditory Test No. 6 (Tillman and Carhart, 1966), by alphabet.
-_TESS_WORDS = """
-    back bar base bath bean beg bite boat bone book bought burn cab calm came cause chain chair
-    chalk chat check cheek chief choice cool dab date dead death deep dime dip ditch dodge dog
-    doll door fail fall far fat fit five food gap gas gaze germ get gin goal good goose gun
-    half hall hash hate have haze hire hit hole home hurl hush jail jar join judge jug juice
-    keen keep keg kick kill king kite knock late laud lean learn lease lid life limb live loaf
-    long lore lose lot love luck make match merge mess met mill mob mode mood moon mop mouse
-    nag name near neat nice note numb pad page pain pass pearl peg perch phone pick pike pole
-    pool puff rag raid rain raise rat reach read red ring ripe road room rose rot rough rush
-    said sail search seize sell shack shall shawl sheep shirt should shout size soap soup sour
-    south sub such sure take talk tape team tell thin third thought thumb time tip tire ton
-    tool tough turn vine voice void vote wag walk wash week wheat when which whip white wife
-    wire witch yearn yes young youth
-"""
+class Layout(NamedTuple):
+    """The files of a corpus, who speaks and what: speakers and sentences are counted from 0."""
+
+    takes: tuple[tuple[int, int, Take], ...]  # (speaker's place, sentence's place, take)
+    n_speakers: int
+    n_sentences: int
+
+    def choose(self, n_speakers: int, n_sentences: int) -> Iterator[Take]:
+        """Yield the takes of the first speakers and sentences."""
+        for speaker, sentence, take in self.takes:
+            if speaker < n_speakers and sentence < n_sentences:
+                yield take
 
 
-def _list_cremad(n_speakers: int, n_sentences: int) -> Iterator[Take]:
-    graded = (("LO", "low"), ("MD", "normal"), ("HI", "strong"))
-    for actor, letter in enumerate(_CREMAD_SEXES[:n_speakers], 1001):
-        sex = "male" if letter == "M" else "female"
-        for sentence, code in enumerate(_CREMAD_SENTENCES.split()[:n_sentences]):
-            for emotion in ("angry", "disgust", "fearful", "happy", "neutral", "sad"):
-                levels = graded if code == "IEO" and emotion != "neutral" else (("XX", "normal"),)
-                for level, intensity in levels:
-                    file = f"AudioWAV/{actor}_{code}_{emotion[:3].upper()}_{level}"
-                    yield Take(file, emotion, actor, sex, sentence, intensity)
+def read_layout(name: str) -> Layout:
+    """Return what a corpus was published with, in its first part (sound, and speech)."""
+    corpus = find_corpus(name)
+    clips = [(file, corpus.read_clip(Path(file))) for file in _list_files(corpus)]
+    speakers = sorted({clip.speaker for _, clip in clips}, key=natural_key)
+    texts = list(dict.fromkeys(clip.sentence for _, clip in clips))
+    takes = []
+    for file, clip in clips:
+        place = speakers.index(clip.speaker)
+        # SAVEE counts sentences within an emotion, and has twice as many neutral ones.
+        number = int(clip.sentence[-2:]) - 1 if name == "savee" else texts.index(clip.sentence)
+        limit = number // 2 if name == "savee" and clip.emotion == "neutral" else number
+        takes.append((place, limit, _make_take(file, clip, place, number)))
+    n_sentences = 1 + max(limit for _, limit, _ in takes)
+    return Layout(tuple(takes), len(speakers), n_sentences)
 
 
-def _list_ravdess(n_speakers: int, n_sentences: int) -> Iterator[Take]:
-    for actor, (code, emotion) in product(range(1, n_speakers + 1), enumerate(EMOTIONS, 1)):
-        sex = "male" if actor % 2 else "female"
-        levels = ("normal",) if emotion == "neutral" else ("normal", "strong")
-        takes = product(enumerate(levels, 1), range(n_sentences), (1, 2))
-        for (level, intensity), sentence, repetition in takes:
-            numbers = (3, 1, code, level, sentence + 1, repetition, actor)
-            file = f"Actor_{actor:02d}/" + "-".join(f"{number:02d}" for number in numbers)
-            yield Take(file, emotion, actor, sex, sentence, intensity, repetition)
+def _make_take(file: str, clip: Clip, place: int, number: int) -> Take:
+    code = clip.speaker.partition(":")[2]
+    return Take(
+        file=str(Path(file).with_suffix("")),
+        emotion=clip.emotion or _VOICED_AS,
+        speaker=int(code) if code.isdecimal() else place,
+        sex=clip.sex,
+        sentence=number,
+        intensity=_INTENSITIES.get(clip.intensity, "normal"),
+        repetition=_count_repetition(clip.repetition),
+    )
 
 
-def _list_savee(n_speakers: int, n_sentences: int) -> Iterator[Take]:
-    for speaker, initials in enumerate(("DC", "JE", "JK", "KL")[:n_speakers]):
-        for code, emotion in _SAVEE_CODES.items():
-            for sentence in range(n_sentences * (2 if emotion == "neutral" else 1)):
-                file = f"AudioData/{initials}/{code}{sentence + 1:02d}"
-                yield Take(file, emotion, speaker, "male", sentence)
+def _count_repetition(repetition: str) -> int:
+    """Return 1 for '', '1' and EMO-DB's version 'a', 2 for '2' and 'b'."""
+    if re.fullmatch("[a-z]", repetition):
+        return ord(repetition) - ord("a") + 1
+    return int(repetition or 1)
 
 
-def _list_tess(n_speakers: int, n_sentences: int) -> Iterator[Take]:
-    for speaker, (actress, folders) in enumerate(list(_TESS_FOLDERS.items())[:n_speakers]):
-        for code, folder in zip(_TESS_CODES.split(), folders.split(), strict=True):
-            for sentence, word in enumerate(_TESS_WORDS.split()[:n_sentences]):
-                file = f"{actress}_{folder}/{actress}_{word}_{code}"
-                file = file.replace("/OAF_bite_neutral", "/OA_bite_neutral")  # as published
-                yield Take(file, parse_emotion(code), speaker, "female", sentence)
-
-
-# corpus: (its files, speakers, sentences)
-LAYOUTS: dict[str, tuple[Callable[[int, int], Iterator[Take]], int, int]] = {
-    "cremad": (_list_cremad, 91, 12),
-    "ravdess": (_list_ravdess, 24, 2),
-    "savee": (_list_savee, 4, 15),
-    "tess": (_list_tess, 2, 200),
-}
+def _list_files(corpus: Corpus) -> Iterator[str]:
+    if corpus.names_known:
+        yield from corpus.list_names(corpus.parts[0][0])
+    else:  # nEMO: every name that its rule allows, the published ones among them
+        sentences = range(1, nemo.N_SENTENCES + 1)
+        for speaker, label, sentence in product(nemo.SPEAKERS, nemo.EMOTIONS, sentences):
+            yield f"samples/{speaker}_{label}_{sentence}.wav"

@@ -1,7 +1,7 @@
 """The feature store: arrays on disk, by content. The only file that writes arrays.
 
     STORE/index.sqlite             what is planned, done, failed; the one truth
-    STORE/logmel-000000.safetensors   an immutable shard of up to 256 arrays
+    STORE/logmel-000000.safetensors   an immutable shard of up to 256 arrays, and its note
 
 An array is found by its *key*, the hash of the recording it was made from, within a *feature set*
 ('logmel'), whose extractor and every parameter are recorded: a store made with other settings is
@@ -14,7 +14,6 @@ It knows nothing of clips, sound or extractors.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -23,14 +22,34 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
-from affectus.errors import DiskError, StoreError
+from affectus.errors import StoreError
+from affectus.store.shards import (
+    Note,
+    Result,
+    disk_errors,
+    map_arrays,
+    read_shard,
+    shard_path,
+    write_shard,
+)
+
+__all__ = [
+    "SHARD_SIZE",
+    "FeatureStore",
+    "Item",
+    "Note",
+    "Result",
+    "read_shard",
+    "shard_path",
+    "write_shard",
+]
 
 SHARD_SIZE = 256  # arrays
 
@@ -52,17 +71,14 @@ CREATE TABLE IF NOT EXISTS items (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_by_shard ON items (name, shard, state);
 """
-_VERSION = 1
-
-
-class Result(NamedTuple):
-    """What became of one item of a shard: an array made (`code` empty), or why not."""
-
-    key: str
-    n_frames: int = 0
-    audio_sha256: str = ""
-    code: str = ""
-    reason: str = ""
+# Apart from the ledger, which is read from end to end often, and they are a hundred times as large.
+_FINGERPRINTS = """
+CREATE TABLE fingerprints (
+    name TEXT NOT NULL, key TEXT NOT NULL, fingerprint BLOB NOT NULL,
+    PRIMARY KEY (name, key), FOREIGN KEY (name, key) REFERENCES items ON DELETE CASCADE
+) WITHOUT ROWID;
+"""
+_VERSION = 2  # 1 had no fingerprints; it is read, and becomes 2 when it is written
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class FeatureStore:
     def __init__(self, folder: Path | str, *, create: bool = False) -> None:
         self.folder = Path(folder)
         self._shards: dict[str, dict[str, NDArray[np.float32]]] = {}
-        with _disk(self.folder):
+        with disk_errors(self.folder):
             index = self.folder / "index.sqlite"
             if not create and not (index.is_file() and index.stat().st_size):
                 raise StoreError(
@@ -142,6 +158,24 @@ class FeatureStore:
             )
         return np.array(self._shard(name, rows[0][0])[key])
 
+    def each(self, name: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Yield (key, array [T, D]) of all that is done, a shard at a time, and keep none open.
+
+        An array is lent until the next is asked for. Raises StoreError as `get` does.
+        """
+        rows = self._query(
+            "SELECT shard, key FROM items WHERE name = ? AND state = 'done' ORDER BY shard, key",
+            name,
+        )
+        for shard, of_it in groupby(rows, key=lambda row: int(row[0])):
+            path = shard_path(self.folder, name, shard)
+            kept = path.name in self._shards
+            arrays = self._shard(name, shard)
+            for _, key in of_it:
+                yield key, arrays[key]
+            if not kept:
+                self._shards.pop(path.name, None)
+
     def ledger(self, name: str) -> Iterator[Item]:
         """Yield every item of a feature set, by key."""
         rows = self._query(
@@ -151,18 +185,53 @@ class FeatureStore:
         )
         return (Item(*row) for row in rows)
 
+    def fingerprints(self, name: str) -> dict[str, bytes]:
+        """Return the fingerprints of what is done, by key; of a store of version 1, none."""
+        if self._version() == 1:
+            return {}
+        return dict(self._query("SELECT key, fingerprint FROM fingerprints WHERE name = ?", name))
+
+    def count(self, name: str) -> dict[str, int]:
+        """Return how many items of a feature set are planned, done and failed."""
+        rows = self._query("SELECT state, COUNT(*) FROM items WHERE name = ? GROUP BY state", name)
+        return {"planned": 0, "done": 0, "failed": 0, **dict(rows)}
+
+    def walk(self, name: str) -> Iterator[tuple[Item, NDArray[np.float32]]]:
+        """Yield every item that is done with its array [T, D], a shard at a time.
+
+        However many there are, one shard is held. The arrays are views of its bytes: to be read.
+        """
+        for (shard,) in self._query(
+            "SELECT DISTINCT shard FROM items WHERE name = ? AND state = 'done' ORDER BY shard",
+            name,
+        ):
+            rows = self._query(
+                "SELECT key, clip_id, state, code, reason, n_frames, audio_sha256 "
+                "FROM items WHERE name = ? AND shard = ? AND state = 'done' ORDER BY key",
+                name,
+                shard,
+            )
+            arrays = self._shard(name, shard)
+            for row in rows:
+                yield Item(*row), arrays[row[0]]
+            self._shards.pop(shard_path(self.folder, name, shard).name, None)
+
     # --- writing ---
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the store for writing; a second writer is refused in words, not kept waiting."""
-        with _disk(self.folder):
+        with disk_errors(self.folder):
             lock = (self.folder / "lock").open("a+")
         with lock:
-            with _disk(self.folder):
+            with disk_errors(self.folder):
                 self._lock(lock)
                 for orphan in self.folder.glob(".*.tmp"):
                     orphan.unlink(missing_ok=True)
+                if self._version() == 1:
+                    self._index.executescript(
+                        f"BEGIN; {_FINGERPRINTS} PRAGMA user_version = {_VERSION}; COMMIT;"
+                    )
             yield
 
     def define(self, name: str, record: Mapping[str, Any]) -> None:
@@ -210,16 +279,41 @@ class FeatureStore:
                     )
             known = {row[0] for row in self._query("SELECT key FROM items WHERE name = ?", name)}
             new = {key: clip_id for key, clip_id in wanted.items() if key not in known}
-            (last,) = self._query("SELECT MAX(shard) FROM items WHERE name = ?", name)[0]
-            first = 0 if last is None else last + 1
-            index.executemany(
-                "INSERT INTO items (name, key, clip_id, shard) VALUES (?, ?, ?, ?)",
-                [
-                    (name, key, clip_id, first + place // SHARD_SIZE)
-                    for place, (key, clip_id) in enumerate(new.items())
-                ],
-            )
+            # The lowest free numbers: a shard that was lost with the index gets its own again.
+            used = {
+                row[0]
+                for row in self._query(
+                    "SELECT shard FROM items WHERE name = ? "
+                    "UNION SELECT shard FROM shards WHERE name = ?",
+                    name,
+                    name,
+                )
+            }
+            free = (number for number in count() if number not in used)
+            rest = iter(new.items())
+            while batch := list(islice(rest, SHARD_SIZE)):
+                shard = next(free)
+                index.executemany(
+                    "INSERT INTO items (name, key, clip_id, shard) VALUES (?, ?, ?, ?)",
+                    [(name, key, clip_id, shard) for key, clip_id in batch],
+                )
         return [(shard, keys) for shard, keys in self._planned(name) if keys[0] in wanted]
+
+    def forget(self, name: str, keys: Iterable[str]) -> None:
+        """Take items out of the ledger, and delete the shards that then hold none of them."""
+        with self._transaction() as index:
+            index.executemany(
+                "DELETE FROM items WHERE name = ? AND key = ?", [(name, key) for key in keys]
+            )
+            empty = index.execute(
+                "DELETE FROM shards WHERE name = ? AND shard NOT IN "
+                "(SELECT shard FROM items WHERE name = ?) RETURNING shard",
+                (name, name),
+            ).fetchall()
+        for (shard,) in empty:
+            path = shard_path(self.folder, name, shard)
+            self._shards.pop(path.name, None)
+            path.unlink(missing_ok=True)
 
     def commit(self, name: str, shard: int, sha256: str, results: Sequence[Result]) -> None:
         """Enter a written shard, and what became of each of its items, in one transaction."""
@@ -236,6 +330,20 @@ class FeatureStore:
                 "WHERE name = ? AND key = ?",
                 rows,
             )
+            index.executemany(
+                "INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?)",
+                [(name, r.key, r.fingerprint) for r in results if r.fingerprint is not None],
+            )
+
+    def adopt(self, name: str, shard: int, sha256: str, note: Note) -> None:
+        """Enter a shard that was found with its note, when the index was lost."""
+        self.define(name, note.record)
+        with self._transaction() as index:
+            index.executemany(
+                "INSERT OR REPLACE INTO items (name, key, clip_id, shard) VALUES (?, ?, ?, ?)",
+                [(name, result.key, clip_id, shard) for clip_id, result in note.items],
+            )
+        self.commit(name, shard, sha256, [result for _, result in note.items])
 
     # --- inside ---
 
@@ -271,14 +379,16 @@ class FeatureStore:
         index = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
         try:
             (version,) = index.execute("PRAGMA user_version").fetchone()
-            if version not in (0, _VERSION):
+            if not 0 <= version <= _VERSION:
                 raise StoreError(
-                    f"{self.folder}: store version {version}; expected {_VERSION}. "
+                    f"{self.folder}: store version {version}; expected {_VERSION} or 1. "
                     f"Use the version of Affectus that made it, or extract again."
                 )
             if version == 0:
                 index.execute("PRAGMA journal_mode = WAL")
-                index.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+                index.executescript(
+                    f"BEGIN; {_SCHEMA} {_FINGERPRINTS} PRAGMA user_version = {_VERSION}; COMMIT;"
+                )
             index.execute("PRAGMA synchronous = FULL")
             index.execute("PRAGMA foreign_keys = ON")
         except (sqlite3.Error, StoreError):
@@ -286,13 +396,16 @@ class FeatureStore:
             raise
         return index
 
+    def _version(self) -> int:
+        return int(self._query("PRAGMA user_version")[0][0])
+
     def _query(self, sql: str, *values: object) -> list[Any]:
-        with _disk(self.folder):
+        with disk_errors(self.folder):
             return self._index.execute(sql, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _disk(self.folder):
+        with disk_errors(self.folder):
             self._index.execute("BEGIN IMMEDIATE")
             try:
                 yield self._index
@@ -314,90 +427,12 @@ class FeatureStore:
             except (OSError, ValueError) as error:  # gone; empty
                 raise StoreError(
                     f"{path}: {getattr(error, 'strerror', error)}; expected a shard of {name}. "
-                    f"Delete the store and extract again."
+                    f"Mend it: affectus doctor {self.folder}"
                 ) from None
             if not rows or rows[0][0] != hashlib.sha256(data.data).hexdigest():
                 raise StoreError(
                     f"{path}: its bytes have changed since they were written; expected SHA-256 "
-                    f"{rows[0][0][:12] if rows else '?'}…. Delete the store and extract again."
+                    f"{rows[0][0][:12] if rows else '?'}…. Mend it: affectus doctor {self.folder}"
                 )
-            self._shards[path.name] = _map_arrays(data)
+            self._shards[path.name] = map_arrays(data)
         return self._shards[path.name]
-
-
-def _map_arrays(data: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Return the arrays of a shard's bytes without copying them.
-
-    **Source:** the safetensors format: eight bytes with the header's length, the header in JSON
-    (name, shape, begin and end), the arrays. Only for bytes whose hash was checked.
-    """
-    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
-    header = json.loads(data[8:start].tobytes())
-    arrays = {}
-    for key, entry in header.items():
-        begin, end = entry["data_offsets"]
-        array = data[start + begin : start + end].view(np.float32)
-        arrays[key] = array.reshape(entry["shape"])
-    return arrays
-
-
-def shard_path(folder: Path, name: str, shard: int) -> Path:
-    """Return where a shard lies."""
-    return folder / f"{name}-{shard:06d}.safetensors"
-
-
-def write_shard(
-    folder: Path, name: str, shard: int, arrays: Mapping[str, NDArray[np.float32]]
-) -> str:
-    """Write one shard, complete or not at all, and return its SHA-256; '' if there is no array.
-
-    The bytes depend on names and arrays alone. Any process may write any shard.
-    """
-    if not arrays:
-        return ""
-    data = safetensors.numpy.save(
-        {key: np.ascontiguousarray(arrays[key], np.float32) for key in arrays}
-    )
-    path = shard_path(folder, name, shard)
-    # A worker that outlives its killed parent for a moment must not share a file with the next one.
-    temporary = folder / f".{path.name}.{os.getpid()}.tmp"
-    with _disk(folder):
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)  # half a shard would keep a full disk full
-            raise
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    return hashlib.sha256(data).hexdigest()
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """Turn what the disk or SQLite says into one line: DiskError (exit 5) or StoreError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            remedy = "Free some space; what was committed is safe. Then run the command again."
-        else:
-            remedy = "Check the folder and its rights; what was committed is safe."
-        raise DiskError(f"{folder}: {error.strerror}; expected a folder to write. {remedy}") from (
-            error
-        )
-    except sqlite3.OperationalError as error:
-        raise DiskError(
-            f"{folder}/index.sqlite: {error}; expected a store that can be written. "
-            f"Check space and rights; what was committed is safe."
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{folder}/index.sqlite: {error}; expected a feature store. Use another folder."
-        ) from error

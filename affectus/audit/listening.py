@@ -1,0 +1,144 @@
+"""Every recording is heard once, in worker processes; a few numbers of each are kept, no sound."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from affectus.audit.measures import find_cutoff, measure_level
+from affectus.errors import AuditError, MediaError
+from affectus.fingerprint import fingerprint
+from affectus.manifest import Clip, hash_file
+from affectus.media import Limits, read_audio
+from affectus.workers import Loss, WorkerError, work_through
+
+Progress = Callable[[int, int], None]  # (clips heard, clips in all)
+
+_CHUNK = 32  # clips a task
+_TRIES = 2  # at a clip whose worker died of it or hung
+
+
+class Heard(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of a recording that was heard.
+
+    `sound` is the SHA-256 of its waveform at 16 kHz. `file_sha256` is that of the file's bytes now.
+    `level` is in dB of full scale; `cutoff` is in Hz, None for a full band. `source_rate` (Hz),
+    `n_channels` and `codec` are the file's.
+    """
+
+    sound: bytes
+    file_sha256: str
+    seconds: float
+    level: float
+    cutoff: int | None
+    source_rate: int
+    n_channels: int
+    codec: str
+    warnings: tuple[str, ...]
+    fingerprint: bytes
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """Why a recording could not be heard: the gate's stable code, and its words."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A chunk of clips; `losses` are those, by place, at which a worker died or hung before."""
+
+    number: int
+    clips: list[Clip]
+    limits: Limits
+    losses: tuple[Loss, ...] = ()
+
+
+def listen(
+    clips: Sequence[Clip],
+    *,
+    limits: Limits = Limits(),
+    workers: int = 0,
+    on_progress: Progress = lambda heard, total: None,
+) -> dict[str, Heard | Refused]:
+    """Hear each clip once and return what was found of it, by clip id, in the clips' order.
+
+    The work is done by `workers` child processes; with 0 it is done in this one, where a decoder
+    that crashes ends everything. No waveform outlives the clip after it.
+
+    Raises AuditError if worker processes cannot begin.
+    """
+    tasks = [
+        _Task(number, list(clips[first : first + _CHUNK]), limits)
+        for number, first in enumerate(range(0, len(clips), _CHUNK))
+    ]
+    taken = 0
+
+    def count_item(place: int = 0) -> None:
+        nonlocal taken
+        taken = min(taken + 1, len(clips))  # one that is tried again is counted again
+        on_progress(taken, len(clips))
+
+    chunks: dict[int, list[Heard | Refused]] = {}
+    if workers == 0:
+        chunks.update(_hear_chunk(task, count_item) for task in tasks)
+    else:
+        try:
+            chunks.update(
+                work_through(tasks, _hear_chunk, workers=workers, revise=_revise,
+                             on_item=count_item)
+            )  # fmt: skip
+        except WorkerError as error:
+            raise AuditError(
+                f"worker processes die before they begin ({error}); expected them to work. Take "
+                f"fewer --workers, or --workers 0 to see what happens."
+            ) from None
+    found = (item for task in tasks for item in chunks[task.number])
+    return {clip.clip_id: item for clip, item in zip(clips, found, strict=True)}
+
+
+def _revise(task: _Task, loss: Loss) -> _Task:
+    return replace(task, losses=(*task.losses, loss))
+
+
+def _hear_chunk(task: _Task, take: Callable[[int], None]) -> tuple[int, list[Heard | Refused]]:
+    """Hear the clips of one task; the function that worker processes run."""
+    found: list[Heard | Refused] = []
+    hashes: dict[str, str] = {}  # of a file that many clips are stretches of
+    for place, clip in enumerate(task.clips):
+        lost = [loss for loss in task.losses if loss.item == place]
+        if len(lost) >= _TRIES:
+            code, what = ("E1604", "") if lost[-1].timed_out else ("E1603", "the decoder crashed: ")
+            found.append(Refused(code, f"{what}{lost[-1].text}, {len(lost)} times"))
+            continue
+        take(place)
+        try:
+            found.append(_hear(clip, task.limits, hashes))
+        except MediaError as error:
+            found.append(Refused(error.code, error.text))
+        except MemoryError:
+            found.append(Refused("E1605", "needs more memory than a worker may have"))
+    return task.number, found
+
+
+def _hear(clip: Clip, limits: Limits, hashes: dict[str, str]) -> Heard:
+    recording = read_audio(clip.path, start=clip.start, end=clip.end, limits=limits)
+    waveform, rate = recording.waveform, recording.sample_rate
+    if clip.file not in hashes:
+        hashes[clip.file] = hash_file(clip.path)
+    return Heard(
+        hashlib.sha256(waveform.tobytes()).digest(),
+        hashes[clip.file],
+        recording.duration,
+        measure_level(waveform, rate),
+        find_cutoff(waveform, rate),
+        recording.source_rate,
+        recording.n_channels,
+        f"{recording.container} {recording.codec}",
+        tuple(warning.code for warning in recording.warnings),
+        fingerprint(waveform, rate),
+    )

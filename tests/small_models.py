@@ -1,0 +1,20 @@
+"""Every model in a size that a test can afford; a model without a line here is not tested."""
+
+SMALL = {
+    "cnn": {"channels": [8, 8, 8, 8], "n_dense": [16]},
+    "crnn": {"channels": [8, 8, 8], "n_hidden": 8, "n_attention": 8},
+    "parallel_cnn_lstm": {"channels": [4, 8, 8, 8], "n_hidden": 8},
+    "stacked_cnn_lstm": {"chunk": 32, "hop": 16, "channels": [4, 8, 8], "n_hidden": 8},
+    "cnn_transformer": {
+        "channels": [4, 8, 8, 8],
+        "n_model": 8,
+        "n_layers": 2,
+        "n_heads": 2,
+        "n_dense": 16,
+    },
+    "cnn_pooling_lstm": {"channels": [4, 8, 8], "n_hidden": [8, 8], "n_dense": [16, 8]},
+    "branched_lstm": {"n_face": 6, "n_hidden": 16, "n_heads": 2, "n_dense": [16, 16, 16]},
+    "tcn": {"n_filters": 8},
+    "logistic": {},
+    "svm": {"n_support": 12},
+}

@@ -1,0 +1,1 @@
+"""Long fault injections: `make torture`. Short versions of them are in the tests."""

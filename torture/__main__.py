@@ -1,0 +1,52 @@
+"""`python -m torture NAME...`: run fault injections and print a table; exit 1 on any difference."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from torture.cluster import torture_cluster
+from torture.corrupt import torture_by_corruption
+from torture.kills import torture_by_kills
+from torture.operations import torture_operations
+
+TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
+    "kills": lambda folder: torture_by_kills(folder, n_kills=1_000),
+    "operations": lambda folder: torture_operations(folder, n_clips=1_000),
+    "disk full": lambda folder: torture_operations(folder, n_clips=600, what="ENOSPC"),
+    "disk error": lambda folder: torture_operations(folder, n_clips=600, what="EIO"),
+    "corrupt": torture_by_corruption,
+    "cluster": torture_cluster,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the tortures named, or all of them."""
+    failed = 0
+    for name in names or TORTURES:
+        folder = Path(tempfile.mkdtemp(prefix="torture-"))
+        began = time.monotonic()
+        result = TORTURES[name](folder)
+        faults = result.pop("faults")
+        assert isinstance(faults, list)
+        print(f"{name}: {result}, {len(faults)} faults, {time.monotonic() - began:.0f} s")
+        for fault in faults[:20]:
+            print(f"  {fault}")
+        failed += bool(faults)
+        shutil.rmtree(folder)
+    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    if not names or "control" in names:
+        control = torture_by_kills(folder, n_kills=60, program=("-m", "torture.careless"))
+        found = control["faults"]
+        print(f"control (index before shard): {control}")
+        failed += not found
+    shutil.rmtree(folder)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

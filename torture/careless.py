@@ -1,0 +1,43 @@
+"""A negative control: an extraction that enters a shard in the index before it is written.
+
+Run in place of `python -m affectus`, it must be found out by the kills; else they prove nothing.
+Undisturbed, it makes a store without fault.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from affectus import extraction
+from affectus.cli import run
+from affectus.store import FeatureStore, shard_path
+
+_make_shard = extraction._make_shard
+_commit = FeatureStore.commit
+
+
+def make_shard_beside(task: Any, take: Callable[[int], None]) -> Any:
+    """Write a shard to a folder beside the store."""
+    beside = task.folder.with_name("beside")
+    beside.mkdir(exist_ok=True)
+    return _make_shard(replace(task, folder=beside), take)
+
+
+def commit_first(self: FeatureStore, name: str, shard: int, *others: Any) -> None:
+    """Enter a shard in the index, and move it into the store after that."""
+    _commit(self, name, shard, *others)
+    time.sleep(0.02)
+    path = shard_path(self.folder.resolve().with_name("beside"), name, shard)
+    path.replace(shard_path(self.folder, name, shard))
+
+
+if __name__ == "__main__":
+    from torture import careless
+
+    extraction._make_shard = careless.make_shard_beside
+    FeatureStore.commit = careless.commit_first  # type: ignore[method-assign]
+    sys.exit(run(sys.argv[1:]))
