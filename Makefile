@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPORA ?= corpora
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: help demo test check format test-corpora bench clean
+.PHONY: help demo test check format test-corpora bench torture clean
 
 help:
 	@echo "make demo           the whole chain on a synthetic corpus"
@@ -15,6 +15,7 @@ help:
 	@echo "make format         let ruff format the code"
 	@echo "make test-corpora   tests on real corpora: CORPORA=FOLDER with ravdess/ in it"
 	@echo "make bench          speed beside peers"
+	@echo "make torture        kills, full disks, damaged files, lost nodes: half an hour"
 	@echo "make clean          remove what was built"
 
 # One pip call for everything, so that no later package resolves torch again.
@@ -52,6 +53,10 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.rows
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
+
+torture: $(VENV)/dev.stamp
+	$(PIP_INSTALL) -e '.[dev,ray]'
+	$(BIN)/python -m torture
 
 clean:
 	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -370,6 +370,7 @@ def extract(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter, e.g. n_mels=128.")
     ] = None,
+    model: Annotated[Path | None, typer.Option(help="embedding: a trained model's folder.")] = None,
     workers: Annotated[
         int, typer.Option(min=0, max=256, help="Processes; 0: in this one, unprotected.")
     ] = 1,
@@ -394,6 +395,9 @@ def extract(
     from affectus.manifest import Manifest
     from affectus.media import Limits
 
+    parameters = parse_changes(set_ or [])
+    if model is not None:
+        parameters["model"] = str(model)
     note = ""
     with progress("extracting") as advance:
 
@@ -405,7 +409,7 @@ def extract(
 
         report = extract_features(
             _only(Manifest.read(manifest), only or []),
-            create_extractor(features, **parse_changes(set_ or [])),
+            create_extractor(features, **parameters),
             store,
             workers=workers,
             cluster=cluster,

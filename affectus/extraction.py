@@ -405,15 +405,14 @@ def _extract_clip(
 
 
 def _report(manifest: Manifest, store: FeatureStore, name: str, n_new: int) -> ExtractionReport:
-    ledger = {item.key: item for item in store.ledger(name)}
+    lacking = store.lacking(name, (clip.content_key for clip in manifest if not clip.fault))
     done, failed, skipped = 0, [], []
     for clip in manifest:
-        item = ledger.get(clip.content_key)
         if clip.fault:
             skipped.append(Failure(clip.clip_id, "", clip.fault))
-        elif item is not None and item.state == "done":
+        elif (item := lacking.get(clip.content_key)) is None:
             done += 1
-        elif item is not None and item.state == "failed":
+        elif item.state == "failed":
             failed.append(Failure(clip.clip_id, item.code, item.reason))
         else:
             failed.append(Failure(clip.clip_id, "", "not extracted yet"))

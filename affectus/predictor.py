@@ -124,7 +124,7 @@ class Predictor:
         """Return the scores [K] of a waveform: softmax of the logits over the temperature."""
         frames = self.extractor(waveform, self.extractor.sample_rate)
         inputs = {"voice": frames[None], "voice_lengths": np.array([len(frames)])}
-        logits = self._session.run(None, inputs)[0][0].astype(np.float64)
+        logits = self._session.run(["logits"], inputs)[0][0].astype(np.float64)
         powers = np.exp((logits - logits.max()) / self.facts.temperature)
         scores: NDArray[np.float64] = powers / powers.sum()
         return scores

@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
     # Threads that wait for each other on a busy machine take ten times as long.
     before = torch.get_num_threads()
@@ -34,7 +34,6 @@ def one_thread():
 
 
 @pytest.mark.parametrize("name", models.list_models())
-@pytest.mark.usefixtures("one_thread")
 def test_every_model_exports_as_its_equal_at_twenty_lengths_and_three_batch_sizes(name):
     torch.manual_seed(0)
     network = create_model(ModelConfig(name, 32, 5, SMALL[name]))
@@ -48,7 +47,6 @@ def test_every_model_exports_as_its_equal_at_twenty_lengths_and_three_batch_size
     assert compare(network, data, 32) < 1e-5
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_voice_with_a_face_exports_as_its_equal(tmp_path):
     # No model folder has a face yet; the network must not be what prevents one.
     class ByPosition(torch.nn.Module):

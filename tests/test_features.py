@@ -211,8 +211,10 @@ def test_trim_pad_is_in_seconds():
 # --- settings ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", list_extractors())
-def test_every_extractor_keeps_the_contract(name):
+@pytest.mark.parametrize("name", sorted({*list_extractors()} - {"embedding"}))
+def test_every_extractor_keeps_the_contract(name):  # `embedding` needs a model: see its own tests
+    if name.startswith(("egemaps", "compare")):
+        pytest.importorskip("opensmile", reason="needs the extra opensmile")
     extractor = create_extractor(name)
     assert extractor.name == name
     assert extractor.version >= 1
@@ -245,10 +247,9 @@ def test_a_record_of_nothing_is_refused():
 
 
 def test_an_unknown_extractor_proposes_the_nearest():
-    assert refusal(lambda: create_extractor("logmell")) == (
-        "ConfigError: no features 'logmell'; known: logmel, descriptors, functionals. "
-        "Did you mean 'logmel'?"
-    )
+    text = refusal(lambda: create_extractor("logmell"))
+    assert text.startswith("ConfigError: no features 'logmell'; known: logmel, descriptors, func")
+    assert text.endswith(". Did you mean 'logmel'?")
 
 
 def test_an_unknown_parameter_proposes_the_nearest():

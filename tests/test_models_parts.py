@@ -13,6 +13,7 @@ from affectus.models.layers import (
     shorten,
     stretches,
 )
+from affectus.models.tcn import CausalBlock
 
 LENGTHS = torch.tensor([7, 3, 1])
 
@@ -109,6 +110,27 @@ def test_stretches_are_the_means_of_equal_parts():
 def test_a_clip_of_one_frame_is_that_frame_in_every_stretch():
     found = stretches(torch.tensor([[[3.0], [99.0]]]), torch.tensor([1]), 4)
     torch.testing.assert_close(found[0, :, 0], torch.full((4,), 3.0))
+
+
+@torch.no_grad()
+def test_a_causal_block_hears_only_what_was_and_keeps_padding_at_zero():
+    torch.manual_seed(0)
+    block = CausalBlock(8, 64, dilation=2, dropout=0.0)
+    frames = torch.randn(2, 8, 20)
+    mask = torch.ones(2, 1, 20)
+    mask[1, :, 12:] = 0
+    changed = frames.clone()
+    changed[:, :, 9] += 1
+    before, after = (block.eval()(values * mask, mask) for values in (frames, changed))
+    moved = (before != after).any(1)
+    # Two kernels of 3 at dilation 2: frame 9 is heard at 9, 11, 13, 15 and 17.
+    assert moved[0].nonzero().flatten().tolist() == [9, 11, 13, 15, 17]
+    assert moved[1].nonzero().flatten().tolist() == [9, 11]
+    inner = []
+    block.norms[1].register_forward_hook(lambda _, given, __: inner.append(given[0]))
+    block(frames * mask, mask)
+    assert (before[1, :, 12:] == 0).all()
+    torch.testing.assert_close(inner[0][1, :, 16:], torch.zeros(64, 4))
 
 
 def test_the_convolution_branch_says_as_much_of_the_published_image_as_flattening_did():

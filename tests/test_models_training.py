@@ -31,7 +31,7 @@ def experiment(tmp_path_factory):
     return prepare(tmp_path_factory.mktemp("corpus"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
     # Threads that wait for each other on a busy machine take ten times as long.
     before = torch.get_num_threads()

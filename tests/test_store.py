@@ -137,7 +137,7 @@ def test_each_array_that_is_done_comes_once_with_its_key(tmp_path):
     fill(tmp_path, failed=KEYS[:2], most=2)
     done = {key for key, state in states_of(tmp_path).items() if state == "done"}
     with FeatureStore(tmp_path) as store:
-        found = [(key, values.tobytes()) for key, values in store.each("toy")]
+        found = [(item.key, values.tobytes()) for item, values in store.walk("toy")]
         assert store._shards == {}  # none is kept open
     assert sorted(found) == sorted((key, array(key).tobytes()) for key in done)
 

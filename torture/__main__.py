@@ -15,7 +15,7 @@ from torture.kills import torture_by_kills
 from torture.operations import torture_operations
 
 TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
-    "kills": lambda folder: torture_by_kills(folder, n_kills=1_000),
+    "kills": lambda folder: torture_by_kills(folder, n_kills=1_000, n_clips=4_000),
     "operations": lambda folder: torture_operations(folder, n_clips=1_000),
     "disk full": lambda folder: torture_operations(folder, n_clips=600, what="ENOSPC"),
     "disk error": lambda folder: torture_operations(folder, n_clips=600, what="EIO"),

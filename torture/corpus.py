@@ -92,7 +92,7 @@ def contents(store: Path) -> dict[str, object]:
         (health,) = index.execute("PRAGMA integrity_check").fetchone()
         rows = {
             table: sorted(index.execute(f"SELECT * FROM {table}").fetchall())
-            for table in ("features", "shards", "items")
+            for table in ("features", "shards", "items", "fingerprints")
         }
     finally:
         index.close()

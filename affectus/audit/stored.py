@@ -63,9 +63,9 @@ def check_store(
         seen = _Seen()
         shape = shapes.get(name)
         try:
-            for key, array in store.each(name):
-                if key in clips:
-                    _look(array, clips[key], shape, seconds.get(clips[key].clip_id), seen)
+            for item, array in store.walk(name):
+                if clip := clips.get(item.key):
+                    _look(array, clip, shape, seconds.get(clip.clip_id), seen)
         except StoreError as error:
             findings.append(_finding("damaged", "error", (), name, error.message, ""))
         rows, absent = _count(manifest, store, name, seen)

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, nearest
 from affectus.features.descriptors import Descriptors
+from affectus.features.embedding import Embedding
 from affectus.features.functionals import Functionals
+from affectus.features.opensmile import Compare, CompareFrames, Egemaps, EgemapsFrames
 from affectus.features.voice import LogMel
 
 Parameter = str | int | float | bool | None
@@ -58,11 +60,12 @@ class Extractor(Protocol):
         """Return frames [T', D] of a waveform [T]."""
 
 
-_EXTRACTORS: dict[str, type[LogMel | Descriptors | Functionals]] = {
-    "logmel": LogMel,
-    "descriptors": Descriptors,
-    "functionals": Functionals,
-}
+_EXTRACTORS: dict[str, type[Any]] = {
+    kind.name: kind
+    for kind in (
+        LogMel, Descriptors, Functionals, Embedding, Egemaps, EgemapsFrames, Compare, CompareFrames,
+    )
+}  # fmt: skip
 
 
 def list_extractors() -> tuple[str, ...]:
@@ -95,7 +98,8 @@ def create_extractor(name: str, **parameters: Any) -> Extractor:
                 f"features '{name}': {parameter} is {value!r}; expected {' or '.join(types)}. "
                 f"Change it."
             )
-    return kind(**parameters)
+    extractor: Extractor = kind(**parameters)
+    return extractor
 
 
 def describe_extractor(extractor: Extractor) -> dict[str, Parameter]:

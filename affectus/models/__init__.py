@@ -95,11 +95,27 @@ class Network(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K] of features as the extractor gives them."""
+        logits: Tensor = self.body(self._normalise(inputs))
+        return logits
+
+    def _normalise(self, inputs: Inputs) -> Inputs:
         voice, face = (inputs.voice - self.mean) / self.deviation, None
         if self.n_face and inputs.face is not None:
             face = (inputs.face - self.face_mean) / self.face_deviation
-        logits: Tensor = self.body(Inputs(voice, inputs.voice_lengths, face, inputs.face_lengths))
-        return logits
+        return Inputs(voice, inputs.voice_lengths, face, inputs.face_lengths)
+
+    def encode(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return the body's frames [B, T', H] and their lengths; see `has_frames`."""
+        return self.body.encode(self._normalise(inputs))  # type: ignore[operator, no-any-return]
+
+    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits [B, K] of what `encode` gives."""
+        return self.body.classify(frames, lengths)  # type: ignore[operator, no-any-return]
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the network makes one sequence of frames on the way to its logits."""
+        return hasattr(self.body, "encode")
 
 
 def list_models() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from affectus.models.attention import MultiHeadAttention
 from affectus.models.inputs import Inputs
-from affectus.models.layers import MaskedRecurrent, frame_mask, masked_mean, shorten
+from affectus.models.layers import MaskedRecurrent, masked_mean, shorten
 
 
 class Branch(nn.Module):
@@ -92,9 +92,8 @@ class BranchedLSTM(nn.Module):
             face_lengths = torch.zeros_like(lengths)
         else:
             face, face_lengths = inputs.face, inputs.face_lengths
-        # A clip without a face gets one frame of zeros to compute on, and none of its effect.
+        # Without a face there is a frame of padding to compute on, and none of its effect.
         there = (face_lengths > 0)[:, None, None].to(heard.dtype)
-        face = face * frame_mask(face_lengths, face.shape[1])[:, :, None]
         face_lengths = face_lengths.clamp(min=1)
         seen = self.face(face, face_lengths)
         voice_vector = masked_mean(

@@ -44,10 +44,17 @@ class CNN(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K]."""
+        return self.classify(*self.encode(inputs))
+
+    def encode(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return frames [B, T', H], zero beyond each of their lengths [B]."""
         lengths = inputs.voice_lengths
         image = pad_frames(inputs.voice, lengths, self.multiple)[:, None]
         for block in self.blocks:
             image, lengths = block(image, lengths)
-        frames = torch.flatten(image.permute(0, 2, 1, 3), 2)
+        return torch.flatten(image.permute(0, 2, 1, 3), 2), lengths
+
+    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits [B, K] of the frames that `encode` gives."""
         logits: Tensor = self.dense(masked_mean(frames, lengths))
         return logits

@@ -64,6 +64,10 @@ class CNNPoolingLSTM(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K]."""
+        return self.classify(*self.encode(inputs))
+
+    def encode(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return frames [B, T', H], zero beyond each of their lengths [B]."""
         frames, lengths = inputs.voice, inputs.voice_lengths
         image = pad_frames(frames, lengths, self.multiple)[:, None]
         for block in self.blocks:
@@ -72,5 +76,9 @@ class CNNPoolingLSTM(nn.Module):
         frames, lengths = shorten(frames, lengths, self.pool)
         for layer in self.recurrent:
             frames = self.lstm_dropout(layer(frames, lengths))
+        return frames, lengths
+
+    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits [B, K] of the frames that `encode` gives."""
         logits: Tensor = self.dense(last_states(frames, lengths))
         return logits

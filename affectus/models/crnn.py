@@ -57,12 +57,19 @@ class CRNN(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K]."""
+        return self.classify(*self.encode(inputs))
+
+    def encode(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return frames [B, T', H], zero beyond each of their lengths [B]."""
         lengths = inputs.voice_lengths
         image = pad_frames(inputs.voice, lengths, 4)[:, None]
         for block in self.blocks:
             image, lengths = block(image, lengths)
         frames = image.permute(0, 2, 1, 3).flatten(2)
-        frames = self.recurrent(self.dropout(self.project(frames).relu()), lengths)
+        return self.recurrent(self.dropout(self.project(frames).relu()), lengths), lengths
+
+    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits [B, K] of the frames that `encode` gives."""
         pooled = self.norm(self.pooling(frames, lengths))
         logits: Tensor = self.output(self.dropout(pooled))
         return logits

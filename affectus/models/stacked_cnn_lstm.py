@@ -54,6 +54,10 @@ class StackedCNNLSTM(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K]."""
+        return self.classify(*self.encode(inputs))
+
+    def encode(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return frames [B, T', H], zero beyond each of their lengths [B]."""
         frames = pad_frames(inputs.voice, inputs.voice_lengths, self.chunk + self.hop)
         n_chunks = (frames.shape[1] - self.chunk) // self.hop
         start = torch.arange(n_chunks, device=frames.device) * self.hop
@@ -66,6 +70,9 @@ class StackedCNNLSTM(nn.Module):
         seen = image.flatten(1).reshape(frames.shape[0], n_chunks, -1)
         rest = (inputs.voice_lengths - self.chunk).clamp(min=0)
         lengths = torch.div(rest + self.hop - 1, self.hop, rounding_mode="floor") + 1
-        seen = self.dropout(self.recurrent(seen, lengths))
-        logits: Tensor = self.output(self.pooling(seen, lengths))
+        return self.dropout(self.recurrent(seen, lengths)), lengths
+
+    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits [B, K] of the frames that `encode` gives."""
+        logits: Tensor = self.output(self.pooling(frames, lengths))
         return logits

@@ -29,7 +29,11 @@ class CausalBlock(nn.Module):
         self.shortcut = nn.Identity() if n_in == n_out else nn.Conv1d(n_in, n_out, 1)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Return [B, n_out, T] of [B, n_in, T]; `mask` [B, 1, T] is 0 in the padding."""
+        """Return [B, n_out, T] of [B, n_in, T]; `mask` [B, 1, T] is 0 in the padding.
+
+        Padding comes after a clip and could not reach it; it is kept at zero for the norms' sake,
+        whose statistics it would move.
+        """
         result = frames
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             result = norm(convolution(nn.functional.pad(result, (self.reach, 0)))).relu()
@@ -68,10 +72,18 @@ class TCN(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K]."""
+        return self.classify(*self.encode(inputs))
+
+    def encode(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Return frames [B, T', H], zero beyond each of their lengths [B]."""
         lengths = inputs.voice_lengths
         mask = frame_mask(lengths, inputs.voice.shape[1])[:, None].to(inputs.voice.dtype)
         frames = inputs.voice.permute(0, 2, 1) * mask
         for block in self.blocks:
             frames = block(frames, mask)
-        logits: Tensor = self.output(self.dropout(masked_mean(frames.permute(0, 2, 1), lengths)))
+        return frames.permute(0, 2, 1), lengths
+
+    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits [B, K] of the frames that `encode` gives."""
+        logits: Tensor = self.output(self.dropout(masked_mean(frames, lengths)))
         return logits

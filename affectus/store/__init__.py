@@ -22,7 +22,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, groupby, islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -158,24 +158,6 @@ class FeatureStore:
             )
         return np.array(self._shard(name, rows[0][0])[key])
 
-    def each(self, name: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield (key, array [T, D]) of all that is done, a shard at a time, and keep none open.
-
-        An array is lent until the next is asked for. Raises StoreError as `get` does.
-        """
-        rows = self._query(
-            "SELECT shard, key FROM items WHERE name = ? AND state = 'done' ORDER BY shard, key",
-            name,
-        )
-        for shard, of_it in groupby(rows, key=lambda row: int(row[0])):
-            path = shard_path(self.folder, name, shard)
-            kept = path.name in self._shards
-            arrays = self._shard(name, shard)
-            for _, key in of_it:
-                yield key, arrays[key]
-            if not kept:
-                self._shards.pop(path.name, None)
-
     def ledger(self, name: str) -> Iterator[Item]:
         """Yield every item of a feature set, by key."""
         rows = self._query(
@@ -264,40 +246,45 @@ class FeatureStore:
         failed are planned anew, in new shards, if `retry_failed`. Shards that an earlier call
         planned of other items too and that were never made are planned anew, of `items` alone.
         """
-        wanted = dict(items)
         with self._transaction() as index:
+            self._want(index, items)
             if retry_failed:
-                index.executemany(
-                    "DELETE FROM items WHERE name = ? AND key = ? AND state = 'failed'",
-                    [(name, key) for key in wanted],
+                index.execute(
+                    "DELETE FROM items WHERE name = ? AND state = 'failed' "
+                    "AND key IN (SELECT key FROM wanted)",
+                    (name,),
                 )
-            for shard, keys in self._planned(name):
-                if 0 < len(wanted.keys() & keys) < len(keys):
-                    index.execute(
-                        "DELETE FROM items WHERE name = ? AND shard = ? AND state = 'planned'",
-                        (name, shard),
-                    )
-            known = {row[0] for row in self._query("SELECT key FROM items WHERE name = ?", name)}
-            new = {key: clip_id for key, clip_id in wanted.items() if key not in known}
-            # The lowest free numbers: a shard that was lost with the index gets its own again.
-            used = {
-                row[0]
-                for row in self._query(
-                    "SELECT shard FROM items WHERE name = ? "
-                    "UNION SELECT shard FROM shards WHERE name = ?",
-                    name,
-                    name,
-                )
-            }
-            free = (number for number in count() if number not in used)
-            rest = iter(new.items())
-            while batch := list(islice(rest, SHARD_SIZE)):
-                shard = next(free)
-                index.executemany(
-                    "INSERT INTO items (name, key, clip_id, shard) VALUES (?, ?, ?, ?)",
-                    [(name, key, clip_id, shard) for key, clip_id in batch],
-                )
-        return [(shard, keys) for shard, keys in self._planned(name) if keys[0] in wanted]
+            index.execute(
+                "DELETE FROM items WHERE name = ? AND state = 'planned' AND shard IN "
+                "(SELECT shard FROM items LEFT JOIN wanted USING (key) "
+                "WHERE name = ? AND state = 'planned' GROUP BY shard "
+                "HAVING COUNT(wanted.key) BETWEEN 1 AND COUNT(*) - 1)",
+                (name, name),
+            )
+            self._place(index, name)
+        shards: dict[int, list[str]] = {}
+        for shard, key in self._query(
+            "SELECT shard, key FROM items JOIN wanted USING (key) "
+            "WHERE name = ? AND state = 'planned' ORDER BY shard, key",
+            name,
+        ):
+            shards.setdefault(shard, []).append(key)
+        return list(shards.items())
+
+    def lacking(self, name: str, keys: Iterable[str]) -> dict[str, Item]:
+        """Return those of the keys that are not done: planned, failed, or '' where not known."""
+        with disk_errors(self.folder):
+            self._index.execute("BEGIN")
+            self._want(self._index, ((key, "") for key in keys))
+            self._index.execute("COMMIT")
+        rows = self._query(
+            "SELECT wanted.key, items.clip_id, state, code, reason, n_frames, audio_sha256 "
+            "FROM wanted LEFT JOIN items ON items.name = ? AND items.key = wanted.key "
+            "WHERE state IS NULL OR state != 'done'",
+            name,
+        )
+        unknown = ("", "", "", "", 0, "")
+        return {key: Item(key, *(row if row[1] else unknown)) for key, *row in rows}
 
     def forget(self, name: str, keys: Iterable[str]) -> None:
         """Take items out of the ledger, and delete the shards that then hold none of them."""
@@ -360,14 +347,43 @@ class FeatureStore:
         lock.write(str(os.getpid()))
         lock.flush()
 
-    def _planned(self, name: str) -> list[tuple[int, list[str]]]:
-        shards: dict[int, list[str]] = {}
-        for shard, key in self._query(
-            "SELECT shard, key FROM items WHERE name = ? AND state = 'planned' ORDER BY shard, key",
-            name,
-        ):
-            shards.setdefault(shard, []).append(key)
-        return list(shards.items())
+    @staticmethod
+    def _want(index: sqlite3.Connection, items: Iterable[tuple[str, str]]) -> None:
+        """Fill the temporary table `wanted`, so that a million keys are joined and not held."""
+        index.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS wanted (place INTEGER PRIMARY KEY, "
+            "key TEXT NOT NULL UNIQUE, clip_id TEXT NOT NULL)"
+        )
+        index.execute("DELETE FROM temp.wanted")
+        index.executemany("INSERT OR IGNORE INTO temp.wanted (key, clip_id) VALUES (?, ?)", items)
+
+    @staticmethod
+    def _place(index: sqlite3.Connection, name: str) -> None:
+        """Give what is wanted and new its shard, in the order in which it is wanted."""
+        unknown = "FROM wanted WHERE key NOT IN (SELECT key FROM items WHERE name = ?)"
+        (n_new,) = index.execute(f"SELECT COUNT(*) {unknown}", (name,)).fetchone()
+        if not n_new:
+            return
+        # The lowest free numbers: a shard that was lost with the index gets its own again.
+        used = {
+            row[0]
+            for row in index.execute(
+                "SELECT shard FROM items WHERE name = ? UNION SELECT shard FROM shards "
+                "WHERE name = ?",
+                (name, name),
+            )
+        }
+        free = islice((n for n in count() if n not in used), -(-n_new // SHARD_SIZE))
+        index.execute("CREATE TEMP TABLE IF NOT EXISTS free (n INTEGER PRIMARY KEY, shard INTEGER)")
+        index.execute("DELETE FROM temp.free")
+        index.executemany("INSERT INTO temp.free VALUES (?, ?)", enumerate(free))
+        index.execute(
+            "INSERT INTO items (name, key, clip_id, shard) "
+            "SELECT ?, key, clip_id, free.shard FROM "
+            f"(SELECT key, clip_id, (ROW_NUMBER() OVER (ORDER BY place) - 1) / ? AS n {unknown}) "
+            "JOIN free USING (n)",
+            (name, SHARD_SIZE, name),
+        )
 
     def _connect(self) -> sqlite3.Connection:
         path = self.folder / "index.sqlite"

@@ -1,0 +1,127 @@
+"""Embeddings: what a trained network makes of a recording, step by step, as features for another.
+
+An untrained network gives numbers, too, and they mean nothing: only a model folder of `affectus
+export` is taken, whose weights come from a training, and their hash is part of the record.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from affectus.errors import ConfigError, ModelError
+from affectus.model_folder import ModelFacts, read_model
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The frames [T', H] of a trained network, before it pools them over time.
+
+    `model` is a model folder; `weights` the SHA-256 of its network, filled in by itself and checked
+    when it is given. T' follows the length of the recording. Networks that make no single sequence
+    of frames (`affectus export` writes no output `frames` for them) are refused.
+    """
+
+    model: str = ""
+    weights: str = ""
+
+    name: ClassVar[str] = "embedding"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ConfigError(
+                "embedding: no model; expected a trained one. Give it: --model FOLDER, as "
+                "'affectus export' writes it."
+            )
+        facts = _open(self.model).facts
+        if not facts.provenance.get("weights_sha256"):
+            raise ModelError(
+                f"{self.model}: no record of a training; expected weights that were trained. "
+                f"Export a run: affectus export"
+            )
+        found = facts.sha256["model.onnx"]
+        if self.weights not in ("", found):
+            raise ConfigError(
+                f"embedding: the network at {self.model} is {found[:12]}…; expected "
+                f"{self.weights[:12]}…, which the features were made with. Give that model."
+            )
+        object.__setattr__(self, "weights", found)
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate (Hz) that the model's own features take."""
+        return int(self._inner.sample_rate)
+
+    @property
+    def frame_rate(self) -> float:
+        """Steps per second."""
+        return float(self._inner.frame_rate) / _open(self.model).frames_per_step
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """One name a dimension."""
+        return tuple(f"embedding_{n:04d}" for n in range(_open(self.model).n_columns))
+
+    def parameters(self) -> dict[str, str | int | float | bool | None]:
+        """Return every setting."""
+        return {"model": str(Path(self.model).resolve()), "weights": self.weights}
+
+    def __call__(self, waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        """Return frames [T', H] float32."""
+        voice = self._inner(waveform, sample_rate)
+        frames: NDArray[np.float32] = _open(self.model).encode(voice)
+        return frames
+
+    @property
+    def _inner(self) -> Any:
+        from affectus.features import restore_extractor
+
+        return restore_extractor(_open(self.model).facts.extractor)
+
+
+class _Encoder:
+    """A model folder's network, for its frames."""
+
+    def __init__(self, folder: str) -> None:
+        self.facts: ModelFacts
+        self.facts, network = read_model(folder)
+        options = onnxruntime.SessionOptions()
+        if multiprocessing.parent_process() is not None:  # a worker has its share of the machine
+            options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(
+            network, options, providers=["CPUExecutionProvider"]
+        )
+        shapes = {output.name: output.shape for output in self.session.get_outputs()}
+        if "frames" not in shapes:
+            raise ModelError(
+                f"{folder}: its network makes no frames; expected one that does, as crnn, cnn or "
+                f"tcn. Train one of those, or export again."
+            )
+        self.n_columns = int(shapes["frames"][2])
+        self.n_bands = int(self.session.get_inputs()[0].shape[2])
+        # By what the network does: 1,024 frames of silence, and how many steps they become.
+        self.frames_per_step = 1_024 / len(self.encode(np.zeros((1_024, self.n_bands), "f4")))
+
+    def encode(self, voice: NDArray[np.float32]) -> NDArray[np.float32]:
+        inputs = {"voice": voice[None], "voice_lengths": np.array([len(voice)])}
+        frames, lengths = self.session.run(["frames", "frame_lengths"], inputs)
+        return np.ascontiguousarray(frames[0, : int(lengths[0])], np.float32)
+
+
+@cache
+def _open_at(folder: str, process: int) -> _Encoder:
+    return _Encoder(folder)
+
+
+def _open(folder: str) -> _Encoder:
+    """Return a model folder's network, opened once a process: a session does not survive a fork."""
+    return _open_at(str(Path(folder).resolve()), os.getpid())
