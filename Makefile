@@ -15,7 +15,7 @@ help:
 	@echo "make format         let ruff format the code"
 	@echo "make test-corpora   tests on real corpora: CORPORA=FOLDER with ravdess/ in it"
 	@echo "make bench          speed beside peers"
-	@echo "make torture        kills, full disks, damaged files, lost nodes: half an hour"
+	@echo "make torture        kills, full disks, damaged files, lost nodes: most of an hour"
 	@echo "make clean          remove what was built"
 
 # One pip call for everything, so that no later package resolves torch again.
@@ -52,6 +52,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.descriptors
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.rows
+	$(BIN)/python -m benchmarks.engine
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
 
 torture: $(VENV)/dev.stamp

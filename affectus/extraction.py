@@ -13,7 +13,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -263,7 +263,8 @@ class _Notice:
         self.write(0, 0)
 
     def __exit__(self, *error: object) -> None:
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is only for others to read
+            self.path.unlink()
 
     def write(self, finished: int, failed: int) -> None:
         """Write the state, at most once a second."""

@@ -33,7 +33,8 @@ def main(names: list[str]) -> int:
         result = TORTURES[name](folder)
         faults = result.pop("faults")
         assert isinstance(faults, list)
-        print(f"{name}: {result}, {len(faults)} faults, {time.monotonic() - began:.0f} s")
+        seconds = time.monotonic() - began
+        print(f"{name}: {result}, {len(faults)} faults, {seconds:.0f} s", flush=True)
         for fault in faults[:20]:
             print(f"  {fault}")
         failed += bool(faults)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import random
-import sqlite3
 from pathlib import Path
 
 from affectus.manifest import Manifest
@@ -20,11 +20,10 @@ def torture_by_corruption(
     clips = list(Manifest.read(manifest))
     places = sorted(random.Random(seed).sample(range(n_clips), n_damaged))
     expected = spoil(manifest, places)
-    finished = run(extract(manifest, folder / "store", "--workers", "2"))
+    finished = run(extract(manifest, folder / "store", "--workers", "2", "--json"))
     faults = [] if finished.returncode == 1 else [f"exit {finished.returncode}"]
-    index = sqlite3.connect(folder / "store" / "index.sqlite")
-    failed = dict(index.execute("SELECT clip_id, code FROM items WHERE state = 'failed'"))
-    index.close()
+    # By clip: equal bytes, as of two empty files, are one item of the index.
+    failed = {clip_id: code for clip_id, code, _ in json.loads(finished.stdout)["failed"]}
     for clip_id, code in expected.items():
         if failed.get(clip_id) != code:
             faults.append(f"{clip_id}: {failed.get(clip_id)}; expected {code}")
