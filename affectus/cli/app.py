@@ -1,0 +1,100 @@
+"""The command line's frame: the app, its common options, and what every error becomes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from affectus.console import say
+from affectus.errors import AffectusError, DiskError
+
+app = typer.Typer(
+    name="affectus",
+    help="Emotion recognition in voice and face that one can trust.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+ManifestFile = Annotated[Path, typer.Argument(help="A manifest, as 'affectus import' writes it.")]
+Store = Annotated[Path, typer.Option("--store", help="The folder of the feature store.")]
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# What the commands beyond prediction need, and the extra that brings it.
+_EXTRAS = {"torch": "train", "onnx": "train", "ray": "ray", "opensmile": "opensmile"}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; an error of ours becomes one line."""
+    _set_up_libraries()
+    if threading.current_thread() is threading.main_thread():  # no other may
+        signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = app(list(arguments), standalone_mode=False)
+    except AffectusError as error:
+        say(str(error))
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        extra = _EXTRAS[error.name]
+        say(
+            f"affectus {arguments[0]}: {error.name} is not installed; expected the extra "
+            f"'{extra}'. Install it: pip install 'affectus[{extra}]'"
+        )
+        return 2
+    except _Terminated:
+        say("ended by SIGTERM; what was finished is kept: run the command again to go on")
+        return 143
+    except (KeyboardInterrupt, Abort):
+        code = 130
+    except BrokenPipeError:  # the reader of our output has gone: `affectus … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        place = error.filename or "output"
+        refusal = DiskError(f"{place}: {error.strerror}; expected a place to write.")
+        say(str(refusal))
+        return refusal.exit_code
+    except TyperException as error:
+        usage: Any = error
+        usage.show()
+        return int(usage.exit_code)
+    if code == 130:  # the parser turns an interruption into this code, too
+        say("interrupted; what was finished is kept: run the command again to go on")
+    return code if isinstance(code, int) else 0
+
+
+class _Terminated(BaseException):
+    """SIGTERM was sent: leave through every `finally`, so that no child and no file is left."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+def _set_up_libraries() -> None:
+    """Set what numpy and torch read when they load; what the user has set stays.
+
+    Threads that wait for each other spin. On an idle machine that is a third faster; where other
+    processes want the processors it is seven times slower, so there they sleep.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # our products are small
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # the exporter's notes to itself
+    if os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,119 @@
+"""Commands on experiments and runs: train, evaluate, export, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affectus.cli.app import AsJson, app
+from affectus.console import print_json, print_table, progress
+
+
+@app.command()
+def train(
+    experiment: Annotated[Path, typer.Argument(help="A TOML file; see experiments/.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value: training.epochs=5.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where runs go.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option(help="Keep finished folds of the same run.")] = False,
+    allow_incomplete: Annotated[bool, typer.Option(help="Although clips are missing.")] = False,
+    allow_leak: Annotated[bool, typer.Option(help="Although the split shares speakers.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train every fold of an experiment; the test side stays closed."""
+    from affectus import training
+    from affectus.experiment import read_experiment
+
+    config = read_experiment(experiment, set_ or [])
+    with progress("training") as advance:
+        trained = training.train(
+            config,
+            runs,
+            resume=resume,
+            allow_incomplete=allow_incomplete,
+            allow_leak=allow_leak,
+            on_epoch=lambda e, done, total: advance(
+                done, total, f"{e.fold} epoch {e.epoch} loss {e.loss:.3f} dev UAR {e.dev_uar:.3f}"
+            ),
+        )
+    if as_json:
+        print_json({"run": str(trained.folder), "folds": [s.fold for s in trained.splits]})
+    else:
+        print(f"{trained.folder}: {len(trained.splits)} folds. Next: affectus evaluate "
+              f"{trained.folder}")  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    on: Annotated[str, typer.Option(help="dev, or test: the one command that opens it.")] = "dev",
+    as_json: AsJson = False,
+) -> None:
+    """Judge a run: scores with intervals by speaker, and an HTML report."""
+    from affectus.errors import EvaluationError
+    from affectus.report import write_report
+    from affectus.runs import open_run, read_history, write_json
+    from affectus.training import evaluate_run
+
+    if on not in ("dev", "test"):
+        raise EvaluationError(f"--on {on}: no such side; expected dev or test.")
+    opened = open_run(run)
+    found = evaluate_run(opened, on)
+    write_json(found, run / f"evaluation_{on}.json")
+    page = run / f"report_{on}.html"
+    write_report(found, page, [epoch._asdict() for epoch in read_history(opened)])
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("score", "value [95 % by speaker]"),
+        [
+            ("UAR", str(found.uar)),
+            ("WAR", str(found.war)),
+            ("macro F1", str(found.macro_f1)),
+            ("chance UAR", f"{found.chance:.3f}"),
+            ("calibration error", f"{found.ece:.3f}"),
+        ],
+        title=f"{found.name}, {on}: {found.n_answered:,} of {found.n_planned:,} clips, "
+        f"{found.n_speakers} speakers",
+    )
+    print_table(
+        ("label", "clips", "recall", "precision", "F1"),
+        [(c.label, c.n, c.recall, c.precision, c.f1) for c in found.classes],
+    )
+    print(f"Scheme: {found.scheme}.")
+    print(f"Protocol {found.protocol['name']}: {found.protocol['text']}.")
+    for caution in found.cautions:
+        print(f"Caution: {caution}")
+    print(f"Report: {page}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new model folder.")],
+    fold: Annotated[int, typer.Option(help="Whose weights.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model folder that predicts without torch, checked equal to the trained network."""
+    from affectus.export import export_run
+    from affectus.runs import open_run
+
+    difference = export_run(open_run(run), out, fold=fold)
+    if as_json:
+        print_json({"model": str(out), "largest_difference": difference})
+    else:
+        print(f"{out}: equal to the trained network within {difference:.1g}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything is written.")] = Path("demo"),
+) -> None:
+    """Run the whole chain on a synthetic corpus, in about a minute."""
+    from affectus.demo import run_demo
+
+    run_demo(folder)
