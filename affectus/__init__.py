@@ -10,6 +10,7 @@ Public names are loaded when first used, so that a prediction never waits for to
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from affectus.training import evaluate_run, train
 
 __version__ = "0.1.0"
+
+# What we promise: nothing is sent, nothing is kept. onnxruntime from 1.29 on does both on Linux and
+# macOS unless this is set before it is loaded (its docs/Privacy.md; pull request 29843).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 _HOME = {
     "audit": ("audit_manifest",),

@@ -1,6 +1,7 @@
 """The house: a file imports from lower levels only, and heavy things stay where they belong."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,16 @@ def test_prediction_loads_no_torch(command):
 def test_the_package_itself_loads_neither_torch_nor_onnxruntime():
     code = "import sys, affectus; assert not {'torch', 'onnxruntime', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_library_keeps_or_sends_what_it_was_used_for(tmp_path):
+    # onnxruntime's telemetry leaves a session file in the temporary folder as soon as it is loaded.
+    code = "import affectus.predictor, affectus.features.embedding, onnxruntime"
+    variables = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"}  # each silences it
+    kept = {key: value for key, value in os.environ.items() if key not in variables}
+    places = {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env={**kept, **places})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_public_names_all_exist():
