@@ -557,7 +557,8 @@ def test_a_file_stored_otherwise_than_its_corpus_is_a_warning(manifest, check, c
     seconds = 0.4 * options.get("rate", 16_000) / 16_000
     waveform = np.stack([sound(5, seconds)] * channels, 1)
     manifest.clips[5].path.write_bytes(encode(waveform, **options))
-    (found,) = audit_manifest(with_hashes(manifest)).findings
+    findings = audit_manifest(with_hashes(manifest)).findings
+    (found,) = [found for found in findings if found.check != "named as another container"]
     assert (found.check, found.severity, found.clip_ids) == (check, "warning", ("own/05",))
     assert found.message.startswith("own: 11 recordings have ")
 

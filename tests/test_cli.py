@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from making import tone
 from small_run import prepare
 
 from affectus.cli import app, run
@@ -159,7 +160,7 @@ def test_audit_looks_at_a_store_and_writes_a_page_and_a_list(place, tmp_path, af
 def test_audit_lists_clips_that_training_then_leaves_out(tmp_path, affectus):
     (tmp_path / "mine.csv").write_text("file,emotion,speaker\na.wav,happy,1\nb.wav,sad,2\n")
     for name, level in (("a", 0.1), ("b", 0.0)):
-        write_audio(tmp_path / f"{name}.wav", np.full(8_000, level, np.float32))
+        write_audio(tmp_path / f"{name}.wav", tone(0.5, level=level))
     affectus("import", "table", tmp_path / "mine.csv", "-o", tmp_path / "m.csv")
     bad = tmp_path / "bad.csv"
     code, out, _ = affectus("audit", tmp_path / "m.csv", "--workers", "0", "--exclusions", bad)
@@ -169,7 +170,7 @@ def test_audit_lists_clips_that_training_then_leaves_out(tmp_path, affectus):
 
 def test_audit_exits_1_and_names_what_is_wrong(tmp_path, affectus):
     for name in ("03-01-05-01-02-01-12", "03-01-05-02-02-01-12"):
-        write_audio(tmp_path / f"{name}.wav", np.ones(8_000, np.float32) / 9)
+        write_audio(tmp_path / f"{name}.wav", tone(0.5))
     affectus("import", "ravdess", tmp_path, "-o", tmp_path / "m.csv")
     code, out, _ = affectus("audit", tmp_path / "m.csv")
     assert code == 1

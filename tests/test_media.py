@@ -476,7 +476,9 @@ def test_a_wav_header_that_cannot_be_is_refused(make_file, data, code, words):
         pytest.param(wav()[:-1], ["W1101"], id="wav_trunc_mid_sample"),
         pytest.param(wav(data_length=10**9), ["W1101"], id="wav_len_too_long"),
         pytest.param(wav(data_length=10**9, riff_length=10**9 + 36), ["W1101"], id="both_too_long"),
-        pytest.param(wav(data_length=2**32 - 1, riff_length=2**32 - 1), [], id="wav_len_ffffffff"),
+        pytest.param(
+            wav(data_length=2**32 - 1, riff_length=2**32 - 1), ["W1102"], id="wav_len_ffffffff"
+        ),
         pytest.param(wav(riff_length=0), [], id="riff_length_0"),
         pytest.param(wav(riff_length=len(wav())), [], id="riff_length_8_too_long"),
         pytest.param(wav(rate=44_101), [], id="wav_rate_44101"),
@@ -485,7 +487,7 @@ def test_a_wav_header_that_cannot_be_is_refused(make_file, data, code, words):
         pytest.param(wav(after=b"_PMX\4\0\0\0<x/>"), [], id="wav_trailing_xmp"),
         pytest.param(wav(before=b"LIST\4\0\0\0INFO" * 50), [], id="chunks_before"),
         pytest.param(b"ID3\3\0\0\0\0\0\x0a" + bytes(10) + wav(), [], id="wav_id3_prefix"),
-        pytest.param(wav(bytes([128, 200] * 8_000), bits=8), [], id="wav_8_bits"),
+        pytest.param(wav(bytes([128, 200] * 8_000), bits=8), ["W1305"], id="wav_8_bits"),
     ],
 )
 def test_an_odd_wav_is_read_with_what_is_to_be_said_of_it(data, warned):
@@ -511,6 +513,34 @@ def test_other_truncated_recordings_are_noticed_too(kind):
     assert codes(read_audio(data[: len(data) // 2])) == ["W1101"]
 
 
+@pytest.mark.parametrize("kind", ["webm", "flv mp3"])
+def test_sound_that_ends_before_its_container_says_is_noticed(kind):
+    data = CONTAINERS[kind][1](speech_like(1.5, RATES.get(kind, RATE)), RATES.get(kind, RATE))
+    assert codes(read_audio(data)) == []
+    assert codes(read_audio(data[: len(data) // 2])) == ["W1101"]
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "warned"),
+    [
+        ("talk.wav", "WAV", []),
+        ("talk.WAV", "WAV", []),
+        ("talk.flac", "WAV", ["W1401"]),
+        ("talk.wav", "FLAC", ["W1401"]),
+        ("talk", "FLAC", []),
+        ("talk.final", "FLAC", []),
+        ("talk.oga", "OGG", []),
+    ],
+)
+def test_a_name_that_ends_in_another_container_is_told(name, container, warned):
+    found = read_audio(encode(tone(), container), name=name)
+    assert codes(found) == warned
+    if warned:
+        assert found.warnings[0].text.endswith(
+            f"the content is {container.lower()}: the content was read"
+        )
+
+
 def test_an_mp3_without_a_length_in_its_header_is_not_called_cut_off():
     data = encode(speech_like(3.0), "MP3")
     size = data.index(data[:2], 4)  # the first frame is LAME's, with the number of frames
@@ -520,7 +550,7 @@ def test_an_mp3_without_a_length_in_its_header_is_not_called_cut_off():
 
 def test_a_wav_of_a_million_chunks_is_refused_at_once():
     before = time.monotonic()
-    assert refusal(wav(before=b"LIST\4\0\0\0INFO" * 1_000_000)).code == "E1003"
+    assert refusal(wav(before=b"LIST\4\0\0\0INFO" * 1_000_000)).code == "E1112"
     assert time.monotonic() - before < 1.0
 
 
@@ -572,6 +602,8 @@ def test_absurd_amplitudes_are_refused():
         (np.zeros(RATE, "f4"), ["W1304"], "silence: nothing louder than -70 dB"),
         (tone(level=10 ** (-90 / 20)), ["W1304"], "silence"),
         (np.full(RATE, 1e-40, "f4"), ["W1304"], "silence"),  # denormal
+        (np.full(RATE, 0.9, "f4"), ["W1304", "W1305"], "not centred: its mean is 0.90; expected 0"),
+        (tone(level=0.3) - np.float32(0.4), ["W1305"], "not centred: its mean is -0.40"),
         (tone(level=10 ** (-60 / 20)), [], ""),
         (tone(level=0.9), [], ""),
         (tone(level=4.0), ["W1303", "W1306"], "beyond full scale: amplitude 4.00"),

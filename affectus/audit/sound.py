@@ -18,6 +18,14 @@ WARNS: dict[str, tuple[str, Severity, str, bool]] = {
     "W1101": ("truncated", "error", "Copy the file again.", True),
     "W1304": ("silent", "error", "Remove the clip, or record it again.", True),
     "W1306": ("clipped", "warning", "Lower the recording level; the clip can be used.", False),
+    "W1305": (
+        "not centred",
+        "note",
+        "Nothing to do: features do not hear it; the sound card does.",
+        False,
+    ),
+    "W1102": ("of unsaid length", "note", "Nothing to do: it is read to its end.", False),
+    "W1401": ("named as another container", "note", "Rename the file.", False),
     "W1303": ("beyond full scale", "note", "Nothing to do: it is scaled as it is.", False),
     "W1105": (
         "narrow band",

@@ -14,11 +14,12 @@ Codes are stable. `E` refuses, `W` warns:
     E1003 no data             E1110 two recordings       E1501 file too large
     E1004 no samples          E1201 too short            E1502 decodes to too much
     E1006 Git LFS pointer     E1203 not such a stretch   E1601 no audio stream
-    E1101 truncated
+    E1101 truncated           E1112 too many chunks
     E1104 sample rate
 
     W1101 truncated           W1303 beyond full scale    W1306 clipped
-    W1105 narrow band         W1304 silence
+    W1102 length not said     W1304 silence              W1401 ending of another
+    W1105 narrow band         W1305 not centred
 
 It does not detect speech, and it does not keep more than one channel.
 """
@@ -38,7 +39,7 @@ import soxr
 from numpy.typing import NDArray
 
 from affectus.errors import CorpusError, MediaError
-from affectus.media.containers import find_truncation, open_source, recognise
+from affectus.media.containers import compare_ending, find_truncation, open_source, recognise
 from affectus.media.decoding import check_header, decode_av, decode_soundfile
 from affectus.media.recording import SAMPLE_RATE, Limits, MediaWarning, Recording, Waveform
 
@@ -64,6 +65,7 @@ AUDIO_ENDINGS = frozenset({
 
 _SILENCE = 10 ** (-70 / 20)  # peak amplitude below which a recording counts as silent
 _MAX_AMPLITUDE = 1e4
+_OFF_CENTRE = 0.05  # of full scale: a fault of the sound card, and a thump at each cut
 _FULL_SCALE = 0.999
 
 
@@ -111,6 +113,8 @@ def read_audio(
         waveform, source_rate, n_channels, codec, warnings = stream
         if not warnings:
             warnings = find_truncation(file, head, size, container)
+        if not head.startswith(b"ID3"):  # which stands before sound of any kind
+            warnings += compare_ending(shown, container)
     found = Recording(
         waveform, source_rate, source_rate, n_channels, container, codec, tuple(warnings)
     )
@@ -200,10 +204,14 @@ def _inspect(waveform: Waveform, rate: int, name: str) -> list[MediaWarning]:
     if rate < SAMPLE_RATE:
         text = f"recorded at {rate:,} Hz: sound above {rate // 2:,} Hz is missing"
         warnings.append(MediaWarning("W1105", text))
-    if peak < _SILENCE:
+    if waveform.max() - waveform.min() < 2 * _SILENCE:  # a constant is no sound
         warnings.append(MediaWarning("W1304", "silence: nothing louder than -70 dB"))
     elif peak > 1.0:
         warnings.append(MediaWarning("W1303", f"beyond full scale: amplitude {peak:.2f}"))
+    offset = float(waveform.mean(dtype=np.float64))
+    if abs(offset) > _OFF_CENTRE:
+        text = f"not centred: its mean is {offset:.2f}; expected 0"
+        warnings.append(MediaWarning("W1305", text))
     if peak >= _FULL_SCALE:
         share = float(np.mean(np.abs(waveform) >= min(_FULL_SCALE, peak)))
         if share > 0.01:

@@ -13,6 +13,15 @@ from affectus.media.recording import Limits, MediaWarning
 _UNKNOWN = 0xFFFFFF00  # sizes from here on: a streaming writer left all bits set
 _MAX_CHUNKS = 1_000
 
+# What a name may end in, by container; a name that ends otherwise says nothing.
+_ENDINGS = {
+    "wav": (".wav",), "rf64": (".wav", ".rf64"), "w64": (".w64",), "flac": (".flac",),
+    "ogg": (".ogg", ".oga", ".opus"), "mp3": (".mp3",), "aiff": (".aiff", ".aif", ".aifc"),
+    "au": (".au",), "caf": (".caf",), "mp4": (".mp4", ".m4a", ".mov", ".3gp", ".m4v"),
+    "mov": (".mov", ".mp4", ".m4a"), "matroska": (".mkv", ".webm", ".mka"), "flv": (".flv",),
+    "avi": (".avi",), "amr": (".amr",), "aac": (".aac",),
+}  # fmt: skip
+
 # container: (what stands at which offset, FFmpeg's demuxer; '' for libsndfile)
 _MAGIC: tuple[tuple[str, int, bytes, str], ...] = (
     ("flac", 0, b"fLaC", ""),
@@ -77,6 +86,16 @@ def recognise(head: bytes, name: str) -> tuple[str, str]:
         name,
         f"not audio: {found}; expected wav, flac, ogg, mp3, m4a, mp4, webm or the like.",
     )
+
+
+def compare_ending(name: str, container: str) -> list[MediaWarning]:
+    """Warn where a name ends in what another container is called."""
+    ending = Path(name).suffix.lower()
+    of_others = {known for endings in _ENDINGS.values() for known in endings}
+    if ending not in of_others or ending in _ENDINGS[container]:
+        return []
+    text = f"the name ends in {ending}, the content is {container}: the content was read"
+    return [MediaWarning("W1401", text)]
 
 
 class _Source(io.BufferedReader):
@@ -145,16 +164,32 @@ def find_truncation(file: BinaryIO, head: bytes, size: int, container: str) -> l
         claimed = struct.unpack("<Q", head[16:24])[0]
     elif container == "rf64" and head[12:16] == b"ds64":
         claimed = struct.unpack("<Q", head[20:28])[0] + 8
-    if size < claimed < _UNKNOWN:
+    if claimed >= _UNKNOWN and container in ("wav", "aiff", "au"):  # sizes of 32 bits
+        return [MediaWarning("W1102", "its header does not say how long it is: read to its end")]
+    if size < claimed:
         text = f"cut off: {size:,} of {claimed:,} bytes; the answer is for what is there"
         return [MediaWarning("W1101", text)]
     return []
 
 
-def check_bits(file: BinaryIO, name: str) -> None:
-    """Refuse PCM of a width that libsndfile takes for another (13 bits for 16)."""
+class _TooManyChunksError(Exception):
+    """A RIFF has more chunks than any program writes."""
+
+
+def check_riff(file: BinaryIO, name: str) -> None:
+    """Refuse a RIFF of a thousand chunks before its sound, which would take minutes to walk, and
+    PCM of a width that libsndfile takes for another (13 bits for 16).
+    """
     order = "<" if file.read(4) == b"RIFF" else ">"
-    chunk = _find_chunk(file, b"fmt ", order)
+    try:
+        _find_chunk(file, b"data", order)
+        chunk = _find_chunk(file, b"fmt ", order)
+    except _TooManyChunksError:
+        raise MediaError(
+            "E1112",
+            name,
+            f"more than {_MAX_CHUNKS:,} chunks before its sound; expected a few. Export it again.",
+        ) from None
     if chunk is not None:
         file.seek(chunk[0])
         content = file.read(16)
@@ -181,4 +216,4 @@ def _find_chunk(file: BinaryIO, wanted: bytes, order: str) -> tuple[int, int] | 
         if name == wanted:
             return at + 8, length
         at += 8 + length + length % 2
-    return None
+    raise _TooManyChunksError

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from affectus.errors import LimitError, MediaError
-from affectus.media.containers import check_bits
+from affectus.media.containers import check_riff
 from affectus.media.recording import Limits, MediaWarning, Waveform
 
 _BLOCK = 1 << 18  # samples over all channels decoded at a time
@@ -77,7 +77,7 @@ def decode_soundfile(
 ) -> tuple[Waveform, int, int, str, list[MediaWarning]]:
     """Return (waveform [T], its rate in Hz, channels, codec, warnings) of what libsndfile reads."""
     if container == "wav":
-        check_bits(file, name)
+        check_riff(file, name)
     try:
         sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:
@@ -197,12 +197,20 @@ def decode_av(
             blocks = _cut(_av_blocks(media.decode(stream), resampler, n_channels), first, last)
             waveform = _collect(blocks, rate, n_channels, name, limits)
             seconds = (media.duration or 0) / av.time_base
+            # Beside a picture the sound may end earlier; of others the length is a guess.
+            told = container in ("matroska", "flv") and not media.streams.video
     except (av.FFmpegError, PermissionError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaError("E1402", name, f"{reason}; expected readable {container}.") from None
     if first and len(waveform) == 0:
         raise _beyond(start, seconds, name)
-    return waveform, rate, n_channels, codec, []
+    warnings = []
+    if told and end is None and len(waveform) / rate < (seconds - start) * (1 - _MISSING):
+        text = f"{len(waveform) / rate:.2f} of {seconds - start:.2f} s"
+        warnings.append(
+            MediaWarning("W1101", f"cut off: decodes to {text}; the answer is for those")
+        )
+    return waveform, rate, n_channels, codec, warnings
 
 
 def _cut(blocks: Iterator[Waveform], first: int, last: int | None) -> Iterator[Waveform]:
