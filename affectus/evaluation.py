@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from affectus import metrics
 from affectus.errors import EvaluationError
+from affectus.files import replacing
 from affectus.manifest import Clip, Manifest
 from affectus.metrics import Interval
 
@@ -68,10 +69,8 @@ class Predictions:
             writer.writerow(
                 (*row, self.labels[true], self.labels[said], *(repr(float(s)) for s in scores))
             )
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-        temporary.replace(path)
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
     @classmethod
     def read(cls, path: Path | str) -> Predictions:

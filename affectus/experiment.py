@@ -31,6 +31,7 @@ from msgspec import Meta
 
 from affectus.emotions import CalmPolicy, LabelScheme, SurprisedPolicy, label_scheme
 from affectus.errors import ConfigError, LabelError, nearest
+from affectus.files import replacing
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -172,9 +173,8 @@ def write_experiment(experiment: Experiment, path: Path) -> None:
     Complete or not at all: a temporary file is renamed at the end.
     """
     lines = list(_toml_lines(msgspec.to_builtins(experiment), ""))
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _toml_lines(content: Mapping[str, Any], prefix: str) -> Iterator[str]:

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from affectus.cluster import run_on_ray
 from affectus.errors import DiskError, ExtractionError, LimitError, MediaError, StoreError
 from affectus.features import Extractor, describe_extractor, restore_extractor
+from affectus.files import replacing
 from affectus.fingerprint import find_near_identical, fingerprint
 from affectus.manifest import Clip, Manifest
 from affectus.media import Limits, decoder_version, read_audio
-from affectus.store import FeatureStore, Note, Result, write_shard
+from affectus.store import FeatureStore, Note, Result, disk_errors, write_shard
 from affectus.workers import Loss, WorkerError, work_through
 
 _AFTER = 200  # clips before the error rate counts
@@ -275,15 +276,8 @@ class _Notice:
         state = RunProgress(
             os.getpid(), socket.gethostname(), self.began, now, finished, failed, self.total
         )
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        try:
+        with disk_errors(self.path.parent), replacing(self.path) as temporary:
             temporary.write_bytes(msgspec.json.encode(state))
-            temporary.replace(self.path)
-        except OSError as error:
-            raise DiskError(
-                f"{self.path.parent}: {error.strerror}; expected a folder to write. Free some "
-                f"space; what was committed is safe. Then run the command again."
-            ) from error
 
 
 def read_progress(folder: Path | str) -> RunProgress | None:

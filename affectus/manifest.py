@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from affectus.emotions import parse_emotion
 from affectus.errors import LabelError, ManifestError
+from affectus.files import replacing
 
 COLUMNS = (
     "file", "emotion", "speaker", "clip_id", "corpus", "start", "end", "sex", "age", "ethnicity",
@@ -161,14 +162,11 @@ class Manifest:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = path.parent.resolve()
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                _write_rows(file, self.clips, folder, path)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            _write_rows(file, self.clips, folder, path)
 
     @classmethod
     def read(cls, path: Path | str) -> Manifest:
@@ -223,17 +221,11 @@ def join_manifests(manifests: Iterable[Manifest]) -> Manifest:
 def write_exclusions(reasons: Mapping[str, str], path: Path | str) -> None:
     """Write clips to be left out, and why, as CSV `clip_id,reason`; complete or not at all."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-            writer.writerow(("clip_id", "reason"))
-            writer.writerows(reasons.items())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(("clip_id", "reason"))
+        writer.writerows(reasons.items())
 
 
 def read_exclusions(path: Path | str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from affectus.errors import DiskError
+from affectus.files import replacing
 
 NONE = "–"  # what cannot be computed
 SHARE_AXIS = '<span class="axis"><span>0</span><span>50</span><span>100\u202f%</span></span>'
@@ -45,14 +46,11 @@ def write_page(page: str, path: Path | str) -> None:
     Raises DiskError if it cannot be written; what stood there before is then untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8", newline="")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8", newline="")
     except OSError as error:
-        if temporary.is_file():
-            temporary.unlink()
         raise DiskError(
             f"{path}: {error.strerror}; expected a file to write. Check space and rights."
         ) from error

@@ -21,6 +21,7 @@ import msgspec
 
 from affectus.errors import TrainingError
 from affectus.experiment import Experiment, read_experiment, write_experiment
+from affectus.files import replacing
 from affectus.manifest import hash_file
 from affectus.splits import Split, read_splits, write_splits
 
@@ -130,6 +131,5 @@ def check_weights(run: Run, split: Split) -> Path:
 
 def write_json(value: Any, path: Path) -> None:
     """Write a value as indented JSON, complete or not at all; NaN becomes null."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "affectus"
 
 LEVELS = [
-    {"errors"},
+    {"errors", "files"},
     {
         "cluster",
         "console",

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from affectus.errors import ConfigError, ModelError, nearest
+from affectus.files import replacing
 from affectus.models import linear
 from affectus.models.branched_lstm import BranchedLSTM
 from affectus.models.cnn import CNN
@@ -191,9 +192,8 @@ def count_parameters(model: nn.Module) -> int:
 def save(model: nn.Module, config: ModelConfig, path: Path) -> None:
     """Write weights and config to one safetensors file, complete or not at all."""
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.tmp")
-    safetensors.torch.save_file(weights, temporary, {"model": json.dumps(asdict(config))})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(weights, temporary, {"model": json.dumps(asdict(config))})
 
 
 def load(path: Path) -> tuple[Network, ModelConfig]:

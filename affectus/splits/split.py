@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from affectus.errors import SplitError
+from affectus.files import replacing
 
 SIDES = ("train", "dev", "test")
 
@@ -49,19 +50,12 @@ class _SplitsFile(msgspec.Struct):
 
 def write_splits(splits: Sequence[Split], path: Path | str) -> None:
     """Write splits as JSON, complete or not at all."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:  # a fold at a time: each may name a million clips
-            file.write(b'{\n"version": 1,\n"folds": [')
-            for place, split in enumerate(splits):
-                file.write(b",\n" if place else b"\n")
-                file.write(msgspec.json.format(msgspec.json.encode(split), indent=1))
-            file.write(b"\n]\n}\n")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        file.write(b'{\n"version": 1,\n"folds": [')
+        for place, split in enumerate(splits):  # a fold at a time: each may name a million clips
+            file.write(b",\n" if place else b"\n")
+            file.write(msgspec.json.format(msgspec.json.encode(split), indent=1))
+        file.write(b"\n]\n}\n")
 
 
 def read_splits(path: Path | str) -> tuple[Split, ...]:

@@ -46,6 +46,7 @@ __all__ = [
     "Item",
     "Note",
     "Result",
+    "disk_errors",
     "read_shard",
     "shard_path",
     "write_shard",

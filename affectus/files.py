@@ -1,0 +1,24 @@
+"""Files that are complete or not there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, which becomes `path` at the end of the block.
+
+    So nobody ever reads half a file; a block that raises leaves what stood at `path` before, and
+    nothing beside it. The two names are of one folder: a rename between disks would be a copy.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what went wrong first is what is to be told
+            temporary.unlink()
+        raise
