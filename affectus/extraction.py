@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,10 +30,9 @@ from affectus.fingerprint import find_near_identical, fingerprint
 from affectus.manifest import Clip, Manifest
 from affectus.media import Limits, decoder_version, read_audio
 from affectus.store import FeatureStore, Note, Result, disk_errors, write_shard
-from affectus.workers import Loss, WorkerError, work_through
+from affectus.workers import TOO_LARGE, LostItemError, Take, WorkerError, work_through
 
 _AFTER = 200  # clips before the error rate counts
-_TRIES = 2  # at a clip whose worker died of it or hung
 
 
 class Failure(NamedTuple):
@@ -65,10 +64,7 @@ class ExtractionReport:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker needs to make one shard; plain values that travel to any process.
-
-    `losses` are the clips, by place, at which a worker died or hung before.
-    """
+    """What a worker needs to make one shard; plain values that travel to any process."""
 
     folder: Path
     record: dict[str, Any]
@@ -76,7 +72,6 @@ class _Task:
     shard: int
     clips: list[Clip]
     limits: Limits
-    losses: tuple[Loss, ...] = field(default=())
     seconds_per_clip: float = 60.0
     memory_bytes: int = 4 * 2**30
 
@@ -291,10 +286,6 @@ def read_progress(folder: Path | str) -> RunProgress | None:
 def _run(
     tasks: Sequence[_Task], workers: int, on_item: Callable[[], None]
 ) -> Generator[tuple[int, str, list[Result]]]:
-    if workers == 0:
-        for task in tasks:
-            yield _make_shard(task, lambda place: on_item())
-        return
     if not tasks:
         return
     try:
@@ -302,16 +293,12 @@ def _run(
             tasks,
             _make_shard,
             workers=workers,
-            revise=_revise,
             seconds_per_item=tasks[0].seconds_per_clip,
             memory_bytes=tasks[0].memory_bytes,
             on_item=on_item,
         )
     except WorkerError as error:
-        raise ExtractionError(
-            f"worker processes die before they begin ({error}); expected them to work. Take fewer "
-            f"--workers, or --workers 0 to see what happens."
-        ) from None
+        raise ExtractionError(str(error)) from None
 
 
 def _make_shard_apart(task: _Task) -> tuple[int, str, list[Result]]:
@@ -320,25 +307,24 @@ def _make_shard_apart(task: _Task) -> tuple[int, str, list[Result]]:
     return made
 
 
-def _revise(task: _Task, loss: Loss) -> _Task:
-    return replace(task, losses=(*task.losses, loss))
-
-
-def _make_shard(task: _Task, take: Callable[[int], None]) -> tuple[int, str, list[Result]]:
+def _make_shard(task: _Task, take: Take) -> tuple[int, str, list[Result]]:
     """Decode and extract one shard's clips and write its file; the idempotent task."""
     extractor = restore_extractor(task.record)
     arrays: dict[str, NDArray[np.float32]] = {}
     results = []
     for place, clip in enumerate(task.clips):
         try:
-            _give_up(task, place, clip)
             take(place)
             frames, result = _extract_clip(clip, extractor, task.limits)
         except MediaError as error:
             results.append(Result(clip.content_key, code=error.code, reason=error.text))
+        except LostItemError as lost:
+            text = f"{lost.text}; expected features. Leave it out."
+            results.append(Result(clip.content_key, code=lost.code, reason=text))
         except MemoryError:
-            text = "needs more memory than a worker may have; expected less. Cut the recording."
-            results.append(Result(clip.content_key, code="E1605", reason=text))
+            code, found = TOO_LARGE
+            text = f"{found}; expected less. Cut the recording."
+            results.append(Result(clip.content_key, code=code, reason=text))
         else:
             arrays[clip.content_key] = frames
             results.append(result)
@@ -349,15 +335,6 @@ def _make_shard(task: _Task, take: Callable[[int], None]) -> tuple[int, str, lis
     )
     sha256 = write_shard(task.folder, extractor.name, task.shard, arrays, note)
     return task.shard, sha256, results
-
-
-def _give_up(task: _Task, place: int, clip: Clip) -> None:
-    """Refuse a clip that has cost a worker twice."""
-    lost = [loss for loss in task.losses if loss.item == place]
-    if len(lost) >= _TRIES:
-        code, what = ("E1604", "") if lost[-1].timed_out else ("E1603", "the decoder crashed: ")
-        text = f"{what}{lost[-1].text}, {len(lost)} times; expected features. Leave it out."
-        raise MediaError(code, str(clip.path), text)
 
 
 def _extract_clip(

@@ -2,9 +2,9 @@
 
 `work_through` hands tasks to child processes, one each at a time. A task has numbered items, and
 the child notes in shared memory which one it takes in hand; so when a child is killed, runs out of
-memory, hangs or dies of a signal, it is known at which item, within a fraction of a second. The
-caller revises the task (try once more, or leave the item out), and another child does it again from
-the start.
+memory, hangs or dies of a signal, it is known at which item, within a fraction of a second. Another
+child then does the task again from the start; an item that has cost two children is given up, and
+the others of its task are done.
 
 Not `multiprocessing.Pool`, which waits for ever for a child that was killed (CPython issue 22393),
 nor `ProcessPoolExecutor`, which gives up everything for one.
@@ -20,9 +20,9 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from types import ModuleType
@@ -31,8 +31,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-Work = Callable[[Task, Callable[[int], None]], Result]  # (task, take): `take(i)` before item i
+Take = Callable[[int], None]
+Work = Callable[[Task, Take], Result]  # (task, take): `take(i)` before item i
 
+TOO_LARGE = "E1605", "needs more memory than a worker may have"  # of an item with a MemoryError
+
+_TRIES = 2  # at an item whose child died or hung
 _STARTS = 3  # children in a row that may die before they take an item
 _LOOK = 0.25  # s between two looks at which items are in hand
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -40,10 +44,23 @@ _ITEM, _SINCE, _TAKEN = range(3)  # what a child notes: item, or -1; monotonic n
 
 
 class WorkerError(Exception):
-    """Children die before they begin to work."""
+    """Children die before they begin to work; the message is a whole sentence for the user."""
 
 
-class Loss(NamedTuple):
+class LostItemError(Exception):
+    """An item that is given up, as it has cost its child every time.
+
+    `code` is that of a MediaError, E1603 (the child died) or E1604 (it hung); `text` says what was
+    found.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+
+class _Loss(NamedTuple):
     """What happened to a child, and the item it had in hand. `timed_out`: it was ended by us."""
 
     item: int
@@ -52,11 +69,29 @@ class Loss(NamedTuple):
 
 
 @dataclass
+class _Job(Generic[Task]):
+    """A task, and how it was lost before."""
+
+    task: Task
+    losses: list[_Loss] = field(default_factory=list)
+
+    def given_up(self) -> dict[int, tuple[str, str]]:
+        """Return code and text of each item that is not to be tried again."""
+        found = {}
+        for item, times in Counter(loss.item for loss in self.losses).items():
+            if times >= _TRIES:
+                last = next(loss for loss in reversed(self.losses) if loss.item == item)
+                code, what = ("E1604", "") if last.timed_out else ("E1603", "the decoder crashed: ")
+                found[item] = (code, f"{what}{last.text}, {times} times")
+        return found
+
+
+@dataclass
 class _Child(Generic[Task]):
     process: ForkServerProcess
     connection: Connection
     notes: Any  # shared memory that the child writes; no message an item, which would cost more
-    task: Task | None = None
+    job: _Job[Task] | None = None
     told: int = 0  # items that `on_item` has heard of
 
     @property
@@ -69,11 +104,11 @@ class _Child(Generic[Task]):
         """How long it has been in hand."""
         return float(time.monotonic_ns() - self.notes[_SINCE]) / 1e9
 
-    def give(self, task: Task) -> None:
+    def give(self, job: _Job[Task]) -> None:
         """Hand it a task."""
-        self.task = task
+        self.job = job
         self.notes[_ITEM], self.notes[_SINCE] = -1, time.monotonic_ns()
-        self.connection.send(task)
+        self.connection.send((job.task, job.given_up()))
 
 
 def work_through(
@@ -81,33 +116,37 @@ def work_through(
     work: Work[Task, Result],
     *,
     workers: int,
-    revise: Callable[[Task, Loss], Task],
     seconds_per_item: float = 60.0,
     memory_bytes: int = 4 * 2**30,
     on_item: Callable[[], None] = lambda: None,
 ) -> Generator[Result]:
     """Yield `work(task, take)` of every task, as each is ready, from `workers` child processes.
 
-    `work` must be a function at the top of a module. `revise(task, loss)` returns the task to be
-    done instead of one whose child was lost. An item longer in hand than `seconds_per_item` is a
-    loss; a child may hold `memory_bytes` of address space, beyond which it gets MemoryError.
-    `on_item` is called for each item taken in hand, within a quarter of a second.
+    `work` must be a function at the top of a module; it calls `take(i)` before its item i, which
+    raises LostItemError if a child died or hung at it twice. An item longer in hand than
+    `seconds_per_item` is such a loss; a child may hold `memory_bytes` of address space, beyond
+    which it gets MemoryError. `on_item` is called for each item taken in hand, within a quarter of
+    a second. With 0 workers all is done in this process, which nothing guards.
 
     Raises whatever `work` raises, and WorkerError if children die before they take an item.
     """
+    if workers == 0:
+        for task in tasks:
+            yield work(task, lambda item: on_item())
+        return
     # A server that has loaded what the work needs, and nothing else, forks the children: that
     # takes milliseconds, and no thread of this process is lost on the way.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
-    to_do = deque(tasks)
+    to_do = deque(_Job(task) for task in tasks)
     children: list[_Child[Task]] = []
     failed_starts = 0
     try:
-        while to_do or any(child.task is not None for child in children):
+        while to_do or any(child.job is not None for child in children):
             while to_do and len(children) < workers:
                 children.append(_start(context, work, memory_bytes))
             for child in children:
-                if child.task is None and to_do:
+                if child.job is None and to_do:
                     child.give(to_do.popleft())
             _wait(children)
             for child in list(children):
@@ -125,15 +164,18 @@ def work_through(
                     continue
                 _end(child)
                 children.remove(child)
-                if child.task is None:
+                if child.job is None:
                     continue
+                to_do.appendleft(child.job)
                 if loss.item >= 0:
-                    to_do.appendleft(revise(child.task, loss))
+                    child.job.losses.append(loss)
                     continue
                 failed_starts += 1
                 if failed_starts >= _STARTS:
-                    raise WorkerError(loss.text)
-                to_do.appendleft(child.task)
+                    raise WorkerError(
+                        f"worker processes die before they begin ({loss.text}); expected them to "
+                        f"work. Take fewer --workers, or --workers 0 to see what happens."
+                    )
     finally:
         for child in children:
             _end(child)
@@ -168,17 +210,17 @@ def _hear(child: _Child[Task]) -> tuple[list[Any], BaseException | None]:
             if kind == "raised":
                 return results, value
             results.append(value)
-            child.task = None
+            child.job = None
     except (EOFError, OSError):  # it is gone; what it said before was heard
         pass
     return results, None
 
 
-def _loss(child: _Child[Task], seconds: float) -> Loss | None:
+def _loss(child: _Child[Task], seconds: float) -> _Loss | None:
     """Say what has become of a child that is dead or overdue; None of one that is neither."""
     item = child.item
-    if child.task is not None and child.seconds > seconds:
-        return Loss(item, True, f"took more than {seconds:g} s")
+    if child.job is not None and child.seconds > seconds:
+        return _Loss(item, True, f"took more than {seconds:g} s")
     if child.process.is_alive():
         return None
     child.process.join()
@@ -186,8 +228,8 @@ def _loss(child: _Child[Task], seconds: float) -> Loss | None:
     if code < 0:
         name = signal.Signals(-code).name
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return Loss(item, False, f"its worker was ended by {name}{hint}")
-    return Loss(item, False, f"its worker left with exit code {code}")
+        return _Loss(item, False, f"its worker was ended by {name}{hint}")
+    return _Loss(item, False, f"its worker left with exit code {code}")
 
 
 def _end(child: _Child[Task]) -> None:
@@ -209,13 +251,15 @@ def _serve(connection: Connection, notes: Any, work: Work[Any, Any], memory_byte
     _leave_with_parent()
 
     def take(item: int) -> None:
+        if item in given_up:
+            raise LostItemError(*given_up[item])
         notes[_SINCE] = time.monotonic_ns()
         notes[_ITEM] = item
         notes[_TAKEN] += 1
 
     while True:
         try:
-            task = connection.recv()
+            task, given_up = connection.recv()
         except (EOFError, OSError):
             return
         try:

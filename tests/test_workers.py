@@ -12,39 +12,44 @@ from typing import NamedTuple
 
 import pytest
 
-from affectus.workers import Loss, WorkerError, work_through
+from affectus.workers import LostItemError, WorkerError, work_through
 
 
 class Sum(NamedTuple):
     """Items that are added up; some of them harm the child that takes them."""
 
     items: tuple[object, ...]
-    without: tuple[int, ...] = ()
-    losses: tuple[Loss, ...] = ()
 
 
 def add(task, take):
     total = 0
+    lost = []
     for number, item in enumerate(task.items):
-        if number in task.without:
+        try:
+            take(number)
+        except LostItemError as error:
+            lost.append((number, error.code, error.text))
             continue
-        take(number)
         if callable(item):
             item()
         else:
             total += item
-    return total, task.losses
-
-
-def leave_out(task, loss):
-    """Give every item one more try."""
-    losses = (*task.losses, loss)
-    again = sum(past.item == loss.item for past in losses) < 2
-    return task._replace(losses=losses, without=task.without + (() if again else (loss.item,)))
+    return total, lost
 
 
 def kill_itself():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FirstTime(NamedTuple):
+    """Kills the child that takes it first."""
+
+    place: str
+
+    def __call__(self):
+        if not Path(self.place).exists():
+            Path(self.place).touch()
+            kill_itself()
 
 
 def segfault():
@@ -72,7 +77,7 @@ def raise_error():
 
 
 def run(tasks, workers=2, **options):
-    return list(work_through(tasks, add, workers=workers, revise=leave_out, **options))
+    return list(work_through(tasks, add, workers=workers, **options))
 
 
 def test_every_task_is_done_once():
@@ -98,36 +103,47 @@ def test_a_child_that_dies_costs_one_item_after_two_tries(harm, words):
     tasks = [Sum((n,)) for n in range(10)] + [Sum((100, harm, 200))]
     answers = run(tasks)
     assert sorted(total for total, _ in answers) == [*range(10), 300]
-    (losses,) = [losses for _, losses in answers if losses]
-    assert losses == (Loss(1, False, words), Loss(1, False, words))
+    (lost,) = [lost for _, lost in answers if lost]
+    assert lost == [(1, "E1603", f"the decoder crashed: {words}, 2 times")]
     assert time.monotonic() - began < 20  # both deaths were noticed, not waited out
 
 
+def test_an_item_gets_a_second_try(tmp_path):
+    assert run([Sum((1, FirstTime(str(tmp_path / "been here")), 2))]) == [(3, [])]
+
+
+def test_items_of_one_task_are_given_up_each_after_its_own_two_tries():
+    ((total, lost),) = run([Sum((1, kill_itself, 2, leave, 4))])
+    assert total == 7
+    assert [(item, code) for item, code, _ in lost] == [(1, "E1603"), (3, "E1603")]
+
+
 def test_a_death_is_noticed_within_two_seconds():
-    heard = []
-
-    def revise(task, loss):
-        heard.append(time.monotonic())
-        return task._replace(without=(0,))
-
-    began = []
-    tasks = [Sum((kill_itself, 1))]
-    options = {"revise": revise, "on_item": lambda: began.append(time.monotonic())}
-    list(work_through(tasks, add, workers=1, **options))
-    assert heard[0] - began[0] < 2
+    taken = []
+    run([Sum((kill_itself, 1))], workers=1, on_item=lambda: taken.append(time.monotonic()))
+    assert len(taken) == 3  # once, again, and the item after it
+    assert taken[1] - taken[0] < 2
 
 
 def test_a_child_that_hangs_is_ended_at_the_limit():
     began = time.monotonic()
     answers = run([Sum((1, hang, 2)), Sum((4,))], seconds_per_item=0.5)
     assert sorted(total for total, _ in answers) == [3, 4]
-    (losses,) = [losses for _, losses in answers if losses]
-    assert losses == (Loss(1, True, "took more than 0.5 s"),) * 2
+    (lost,) = [lost for _, lost in answers if lost]
+    assert lost == [(1, "E1604", "took more than 0.5 s, 2 times")]
     assert time.monotonic() - began < 30
 
 
 def test_memory_is_limited():
-    assert run([Sum((1, take_memory, 2))], memory_bytes=4 * 2**30) == [(3, ())]
+    assert run([Sum((1, take_memory, 2))], memory_bytes=4 * 2**30) == [(3, [])]
+
+
+def test_without_workers_all_is_done_in_this_process():
+    taken = []
+    tasks = [Sum((1, 2)), Sum((lambda: taken.append("here"), 4))]  # which no child could be given
+    answers = run(tasks, workers=0, on_item=lambda: taken.append("item"))
+    assert answers == [(3, []), (4, [])]
+    assert taken == ["item", "item", "item", "here", "item"]
 
 
 def test_what_the_work_raises_is_raised_here_and_no_child_is_left():
@@ -137,8 +153,12 @@ def test_what_the_work_raises_is_raised_here_and_no_child_is_left():
 
 
 def test_children_that_cannot_begin_are_an_error():
-    with pytest.raises(WorkerError, match="its worker left with exit code"):
-        list(work_through([Sum((1,))], _never, workers=1, revise=leave_out))
+    with pytest.raises(WorkerError) as caught:
+        list(work_through([Sum((1,))], _never, workers=1))
+    assert str(caught.value) == (
+        "worker processes die before they begin (its worker left with exit code 3); expected them "
+        "to work. Take fewer --workers, or --workers 0 to see what happens."
+    )
 
 
 def _never(task, take):
@@ -146,12 +166,36 @@ def _never(task, take):
 
 
 def test_the_caller_may_leave_early_and_no_child_is_left():
-    answers = work_through(
-        [Sum((1,)), Sum((hang,)), Sum((hang,))], add, workers=3, revise=leave_out
-    )
-    assert next(answers) == (1, ())
+    answers = work_through([Sum((1,)), Sum((hang,)), Sum((hang,))], add, workers=3)
+    assert next(answers) == (1, [])
     answers.close()
     assert multiprocessing.active_children() == []
+
+
+def test_a_child_that_dies_while_it_has_nothing_to_do_costs_nothing():
+    # Killed after it was looked at and before it is given the last task.
+    idle = []
+
+    def kill_idle():
+        if idle:
+            os.kill(idle[0], signal.SIGKILL)
+            while _alive(idle[0]):
+                time.sleep(0.001)
+            idle.clear()
+
+    answers = work_through([1, 100, 2], take_naps, workers=2, on_item=kill_idle)
+    first = next(answers)
+    time.sleep(0.2)  # meanwhile the other child takes items, and `on_item` will hear of them
+    idle.append(first)
+    assert len([first, *answers]) == 3
+    assert not idle
+
+
+def take_naps(n_items, take):
+    for item in range(n_items):
+        take(item)
+        time.sleep(0.01)
+    return os.getpid()
 
 
 def test_a_script_need_not_guard_its_main(tmp_path):
@@ -165,7 +209,7 @@ print("once")
 print(test_workers.run([test_workers.Sum((1, 2))]))
 """)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert done.stdout == "once\n[(3, ())]\n"
+    assert done.stdout == "once\n[(3, [])]\n"
 
 
 def test_children_leave_when_the_parent_is_killed(tmp_path):
@@ -178,7 +222,7 @@ import test_workers
 if __name__ == "__main__":
     os.environ["MARKS"] = {str(marks)!r}
     tasks = [test_workers.Sum((test_workers.mark, test_workers.hang))] * 2
-    list(work_through(tasks, test_workers.add, workers=2, revise=test_workers.leave_out))
+    list(work_through(tasks, test_workers.add, workers=2))
 """
     script = tmp_path / "script.py"
     script.write_text(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -13,12 +13,11 @@ from affectus.errors import AuditError, MediaError
 from affectus.fingerprint import fingerprint
 from affectus.manifest import Clip, hash_file
 from affectus.media import Limits, read_audio
-from affectus.workers import Loss, WorkerError, work_through
+from affectus.workers import TOO_LARGE, LostItemError, Take, WorkerError, work_through
 
 Progress = Callable[[int, int], None]  # (clips heard, clips in all)
 
 _CHUNK = 32  # clips a task
-_TRIES = 2  # at a clip whose worker died of it or hung
 
 
 class Heard(msgspec.Struct, frozen=True, gc=False):
@@ -50,12 +49,11 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True)
 class _Task:
-    """A chunk of clips; `losses` are those, by place, at which a worker died or hung before."""
+    """A chunk of clips."""
 
     number: int
     clips: list[Clip]
     limits: Limits
-    losses: tuple[Loss, ...] = ()
 
 
 def listen(
@@ -78,50 +76,31 @@ def listen(
     ]
     taken = 0
 
-    def count_item(place: int = 0) -> None:
+    def count_item() -> None:
         nonlocal taken
         taken = min(taken + 1, len(clips))  # one that is tried again is counted again
         on_progress(taken, len(clips))
 
-    chunks: dict[int, list[Heard | Refused]] = {}
-    if workers == 0:
-        chunks.update(_hear_chunk(task, count_item) for task in tasks)
-    else:
-        try:
-            chunks.update(
-                work_through(tasks, _hear_chunk, workers=workers, revise=_revise,
-                             on_item=count_item)
-            )  # fmt: skip
-        except WorkerError as error:
-            raise AuditError(
-                f"worker processes die before they begin ({error}); expected them to work. Take "
-                f"fewer --workers, or --workers 0 to see what happens."
-            ) from None
+    try:
+        chunks = dict(work_through(tasks, _hear_chunk, workers=workers, on_item=count_item))
+    except WorkerError as error:
+        raise AuditError(str(error)) from None
     found = (item for task in tasks for item in chunks[task.number])
     return {clip.clip_id: item for clip, item in zip(clips, found, strict=True)}
 
 
-def _revise(task: _Task, loss: Loss) -> _Task:
-    return replace(task, losses=(*task.losses, loss))
-
-
-def _hear_chunk(task: _Task, take: Callable[[int], None]) -> tuple[int, list[Heard | Refused]]:
+def _hear_chunk(task: _Task, take: Take) -> tuple[int, list[Heard | Refused]]:
     """Hear the clips of one task; the function that worker processes run."""
     found: list[Heard | Refused] = []
     hashes: dict[str, str] = {}  # of a file that many clips are stretches of
     for place, clip in enumerate(task.clips):
-        lost = [loss for loss in task.losses if loss.item == place]
-        if len(lost) >= _TRIES:
-            code, what = ("E1604", "") if lost[-1].timed_out else ("E1603", "the decoder crashed: ")
-            found.append(Refused(code, f"{what}{lost[-1].text}, {len(lost)} times"))
-            continue
-        take(place)
         try:
+            take(place)
             found.append(_hear(clip, task.limits, hashes))
-        except MediaError as error:
+        except (MediaError, LostItemError) as error:
             found.append(Refused(error.code, error.text))
         except MemoryError:
-            found.append(Refused("E1605", "needs more memory than a worker may have"))
+            found.append(Refused(*TOO_LARGE))
     return task.number, found
 
 
