@@ -22,6 +22,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -108,7 +109,8 @@ class _Child(Generic[Task]):
         """Hand it a task."""
         self.job = job
         self.notes[_ITEM], self.notes[_SINCE] = -1, time.monotonic_ns()
-        self.connection.send((job.task, job.given_up()))
+        with suppress(ConnectionError):  # it died meanwhile, which will be seen
+            self.connection.send((job.task, job.given_up()))
 
 
 def work_through(

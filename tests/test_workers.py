@@ -172,7 +172,7 @@ def test_the_caller_may_leave_early_and_no_child_is_left():
     assert multiprocessing.active_children() == []
 
 
-def test_a_child_that_dies_while_it_has_nothing_to_do_costs_nothing():
+def test_a_child_that_dies_while_it_has_nothing_to_do_costs_nothing(tmp_path):
     # Killed after it was looked at and before it is given the last task.
     idle = []
 
@@ -183,17 +183,21 @@ def test_a_child_that_dies_while_it_has_nothing_to_do_costs_nothing():
                 time.sleep(0.001)
             idle.clear()
 
-    answers = work_through([1, 100, 2], take_naps, workers=2, on_item=kill_idle)
+    tasks = [(1, tmp_path), (100, tmp_path), (2, tmp_path)]
+    answers = work_through(tasks, take_naps, workers=2, on_item=kill_idle)
     first = next(answers)
-    time.sleep(0.2)  # meanwhile the other child takes items, and `on_item` will hear of them
+    while len(list(tmp_path.iterdir())) < 2:  # the other has taken an item; `on_item` will hear
+        time.sleep(0.01)
     idle.append(first)
     assert len([first, *answers]) == 3
     assert not idle
 
 
-def take_naps(n_items, take):
+def take_naps(task, take):
+    n_items, folder = task
     for item in range(n_items):
         take(item)
+        (folder / str(os.getpid())).touch()
         time.sleep(0.01)
     return os.getpid()
 
