@@ -23,14 +23,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.cluster import run_on_ray
-from affectus.errors import DiskError, ExtractionError, LimitError, MediaError, StoreError
+from affectus.errors import (
+    ConfigError,
+    DiskError,
+    ExtractionError,
+    LimitError,
+    MediaError,
+    StoreError,
+)
 from affectus.features import Extractor, describe_extractor, restore_extractor
 from affectus.files import replacing
 from affectus.fingerprint import find_near_identical, fingerprint
 from affectus.manifest import Clip, Manifest
 from affectus.media import Limits, decoder_version, read_audio
 from affectus.store import FeatureStore, Note, Result, disk_errors, write_shard
-from affectus.workers import TOO_LARGE, LostItemError, Take, WorkerError, work_through
+from affectus.workers import (
+    MEMORY_BYTES,
+    SECONDS_PER_ITEM,
+    TOO_LARGE,
+    LostItemError,
+    Take,
+    WorkerError,
+    work_through,
+)
 
 _AFTER = 200  # clips before the error rate counts
 
@@ -72,8 +87,8 @@ class _Task:
     shard: int
     clips: list[Clip]
     limits: Limits
-    seconds_per_clip: float = 60.0
-    memory_bytes: int = 4 * 2**30
+    seconds_per_clip: float
+    memory_bytes: int
 
 
 Progress = Callable[[int, int, int], None]  # (clips finished, of them failed, clips to do)
@@ -90,8 +105,8 @@ def extract_features(
     retry_failed: bool = False,
     force: bool = False,
     max_error_rate: float = 0.05,
-    seconds_per_clip: float = 60.0,
-    memory_bytes: int = 4 * 2**30,
+    seconds_per_clip: float = SECONDS_PER_ITEM,
+    memory_bytes: int = MEMORY_BYTES,
     limits: Limits = Limits(),
     on_clip: Callable[[int, int], None] = lambda taken, total: None,
     on_progress: Progress = lambda finished, failed, total: None,
@@ -106,10 +121,12 @@ def extract_features(
     see the recordings and the store under the same path. `on_clip` hears of each clip taken in
     hand, `on_progress` of each shard.
 
-    Raises StoreError if the store was made with other parameters or is being written, DiskError if
-    it cannot be written, ExtractionError (exit 3) once more than `max_error_rate` of at least 200
-    clips failed.
+    Raises ConfigError for another cluster, StoreError if the store was made with other parameters
+    or is being written, DiskError if it cannot be written, ExtractionError (exit 3) once more than
+    `max_error_rate` of at least 200 clips failed.
     """
+    if cluster not in (None, "ray"):
+        raise ConfigError(f"no cluster '{cluster}'; expected ray. Leave it out for this machine.")
     # By clip id, so that neither the order of the rows nor that of copies changes a shard's bytes.
     clips: dict[str, Clip] = {}
     for clip in sorted(manifest.clips, key=lambda clip: clip.clip_id):
@@ -127,16 +144,17 @@ def extract_features(
             [(key, clip.clip_id) for key, clip in clips.items()],
             retry_failed=retry_failed,
         )
+        place = store.folder.resolve()
         tasks = [
             _Task(
-                store.folder.resolve(),
+                place,
                 record,
                 decoder,
                 shard,
                 [clips[key] for key in keys],
                 limits,
-                seconds_per_clip=seconds_per_clip,
-                memory_bytes=memory_bytes,
+                seconds_per_clip,
+                memory_bytes,
             )
             for shard, keys in shards
         ]
@@ -150,12 +168,10 @@ def extract_features(
             on_clip(taken, total)
             notice.write(taken, failed)
 
-        if cluster == "ray":
-            made = run_on_ray(tasks, _make_shard_apart, address=address)
-        elif cluster is None:
+        if cluster is None:
             made = _run(tasks, workers, count)
         else:
-            raise ExtractionError(f"no cluster '{cluster}'; expected ray.")
+            made = run_on_ray(tasks, _make_shard_apart, address=address)
         with closing(made), notice:  # which ends the workers, whatever stops this loop
             for shard, sha256, results in made:
                 store.commit(name, shard, sha256, results)

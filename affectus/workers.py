@@ -35,6 +35,8 @@ Result = TypeVar("Result")
 Take = Callable[[int], None]
 Work = Callable[[Task, Take], Result]  # (task, take): `take(i)` before item i
 
+SECONDS_PER_ITEM = 60.0
+MEMORY_BYTES = 4 * 2**30  # of address space, for a child
 TOO_LARGE = "E1605", "needs more memory than a worker may have"  # of an item with a MemoryError
 
 _TRIES = 2  # at an item whose child died or hung
@@ -118,8 +120,8 @@ def work_through(
     work: Work[Task, Result],
     *,
     workers: int,
-    seconds_per_item: float = 60.0,
-    memory_bytes: int = 4 * 2**30,
+    seconds_per_item: float = SECONDS_PER_ITEM,
+    memory_bytes: int = MEMORY_BYTES,
     on_item: Callable[[], None] = lambda: None,
 ) -> Generator[Result]:
     """Yield `work(task, take)` of every task, as each is ready, from `workers` child processes.

@@ -6,6 +6,7 @@ Run as a program, this file is the process that is killed: see `main`.
 import ctypes
 import faulthandler
 import hashlib
+import inspect
 import multiprocessing
 import os
 import random
@@ -24,8 +25,9 @@ from msgspec.structs import replace
 
 from affectus import extraction, workers
 from affectus import store as store_module
+from affectus.cli.features import extract
 from affectus.corpora import load_corpus
-from affectus.errors import DiskError, ExtractionError, StoreError
+from affectus.errors import ConfigError, DiskError, ExtractionError, StoreError
 from affectus.extraction import (
     Failure,
     check_coverage,
@@ -209,6 +211,20 @@ def test_nothing_to_do_is_no_error_and_no_progress(tmp_path, clean, manifest):
     extract_features(manifest, LOGMEL, clean, on_progress=lambda *numbers: told.append(numbers))
     assert told == []
     assert extract_features(Manifest(()), LOGMEL, tmp_path / "none").planned == 0
+
+
+def test_another_cluster_is_refused_before_anything_is_made(tmp_path, manifest):
+    with pytest.raises(ConfigError) as caught:
+        extract_features(manifest, LOGMEL, tmp_path / "store", cluster="spark")
+    assert str(caught.value) == (
+        "ConfigError: no cluster 'spark'; expected ray. Leave it out for this machine."
+    )
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_command_has_the_time_limit_of_the_call():
+    for limit in (extract_features.__kwdefaults__["seconds_per_clip"], workers.SECONDS_PER_ITEM):
+        assert inspect.signature(extract).parameters["clip_seconds"].default == limit
 
 
 # --- what cannot be used ---
