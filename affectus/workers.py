@@ -40,6 +40,7 @@ MEMORY_BYTES = 4 * 2**30  # of address space, for a child
 TOO_LARGE = "E1605", "needs more memory than a worker may have"  # of an item with a MemoryError
 
 _TRIES = 2  # at an item whose child died or hung
+_START = 60.0  # s at least, until a child takes its first item
 _STARTS = 3  # children in a row that may die before they take an item
 _LOOK = 0.25  # s between two looks at which items are in hand
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -223,6 +224,8 @@ def _hear(child: _Child[Task]) -> tuple[list[Any], BaseException | None]:
 def _loss(child: _Child[Task], seconds: float) -> _Loss | None:
     """Say what has become of a child that is dead or overdue; None of one that is neither."""
     item = child.item
+    if item < 0:
+        seconds = max(seconds, _START)
     if child.job is not None and child.seconds > seconds:
         return _Loss(item, True, f"took more than {seconds:g} s")
     if child.process.is_alive():

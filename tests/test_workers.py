@@ -134,6 +134,17 @@ def test_a_child_that_hangs_is_ended_at_the_limit():
     assert time.monotonic() - began < 30
 
 
+def test_the_time_of_an_item_is_not_that_of_a_start():
+    # A child may have to load a model first; on a busy machine that alone takes a second.
+    assert list(work_through([1], begin_late, workers=1, seconds_per_item=0.2)) == [1]
+
+
+def begin_late(task, take):
+    time.sleep(0.6)
+    take(0)
+    return task
+
+
 def test_memory_is_limited():
     assert run([Sum((1, take_memory, 2))], memory_bytes=4 * 2**30) == [(3, [])]
 
