@@ -159,6 +159,12 @@ def test_no_library_keeps_or_sends_what_it_was_used_for(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_extraction_loads_no_onnxruntime():
+    # Each of its workers would load it anew.
+    code = "import sys, affectus.extraction; assert 'onnxruntime' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_public_names_all_exist():
     import affectus
 

@@ -11,14 +11,16 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, ModelError
 from affectus.model_folder import ModelFacts, read_model
+
+if TYPE_CHECKING:
+    from affectus.features import Extractor
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,13 @@ class Embedding:
     @property
     def sample_rate(self) -> int:
         """The rate (Hz) that the model's own features take."""
-        return int(self._inner.sample_rate)
+        return _open(self.model).extractor.sample_rate
 
     @property
     def frame_rate(self) -> float:
         """Steps per second."""
-        return float(self._inner.frame_rate) / _open(self.model).frames_per_step
+        encoder = _open(self.model)
+        return encoder.extractor.frame_rate / encoder.frames_per_step
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,23 +80,22 @@ class Embedding:
 
     def __call__(self, waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         """Return frames [T', H] float32."""
-        voice = self._inner(waveform, sample_rate)
-        frames: NDArray[np.float32] = _open(self.model).encode(voice)
-        return frames
-
-    @property
-    def _inner(self) -> Any:
-        from affectus.features import restore_extractor
-
-        return restore_extractor(_open(self.model).facts.extractor)
+        encoder = _open(self.model)
+        return encoder.encode(encoder.extractor(waveform, sample_rate))
 
 
 class _Encoder:
-    """A model folder's network, for its frames."""
+    """A model folder's network, for its frames, and the `extractor` of what it takes."""
 
     def __init__(self, folder: str) -> None:
+        # Here, as every extraction loads this file and few a network; and it is of this package.
+        import onnxruntime
+
+        from affectus.features import restore_extractor
+
         self.facts: ModelFacts
         self.facts, network = read_model(folder)
+        self.extractor: Extractor = restore_extractor(self.facts.extractor)
         options = onnxruntime.SessionOptions()
         if multiprocessing.parent_process() is not None:  # a worker has its share of the machine
             options.intra_op_num_threads = 1
