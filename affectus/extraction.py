@@ -218,20 +218,21 @@ def sound_hashes(manifest: Manifest, store: FeatureStore, name: str) -> Mapping[
     return {clip.clip_id: by_key.get(clip.content_key, "") for clip in manifest}
 
 
-def near_pairs(manifest: Manifest, store: FeatureStore, name: str) -> list[tuple[str, str]]:
+def near_pairs(
+    manifest: Manifest, fingerprints: Mapping[str, bytes], sounds: Mapping[str, str]
+) -> list[tuple[str, str]]:
     """Return the pairs of clip ids whose sound is nearly, but not exactly, the same.
 
-    Clips of one content, or of one decoded sound, are told by their hashes; see `sound_hashes`.
+    `fingerprints` are a store's, by content; `sounds` are the hashes of `sound_hashes`: what has
+    the same content or the same decoded sound is told by them.
     """
     clip_ids: dict[str, list[str]] = {}
     for clip in manifest:
         clip_ids.setdefault(clip.content_key, []).append(clip.clip_id)
-    taken = store.fingerprints(name)
-    sounds = sound_hashes(manifest, store, name)
     return [
         (one, other)
         for first, second, _ in find_near_identical(
-            {key: taken[key] for key in clip_ids if key in taken}
+            {key: fingerprints[key] for key in clip_ids if key in fingerprints}
         )
         for one in clip_ids[first]
         for other in clip_ids[second]
@@ -239,10 +240,9 @@ def near_pairs(manifest: Manifest, store: FeatureStore, name: str) -> list[tuple
     ]
 
 
-def count_without_fingerprint(manifest: Manifest, store: FeatureStore, name: str) -> int:
+def count_without_fingerprint(manifest: Manifest, fingerprints: Mapping[str, bytes]) -> int:
     """Return of how many clips the sound was never compared: imported, or of an older store."""
-    taken = store.fingerprints(name)
-    return sum(clip.content_key not in taken for clip in manifest if not clip.fault)
+    return sum(clip.content_key not in fingerprints for clip in manifest if not clip.fault)
 
 
 class RunProgress(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import platform
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -80,16 +80,18 @@ def train(
 
     Raises AuditError, SplitError, StoreError, ConfigError or TrainingError before the first step.
     """
-    cautions = _missing_clips(Manifest.read(experiment.manifest), allow_incomplete)
-    manifest = _read_clips(experiment)
+    everything = Manifest.read(experiment.manifest)
+    cautions = _missing_clips(everything, allow_incomplete)
+    manifest = _leave_out(everything, experiment)
     cautions += _left_out(manifest, experiment)
     features = str(experiment.features["name"])
     with FeatureStore(experiment.store) as store:
         origin, n_features = _check_features(experiment, store)
         check_coverage(manifest, store, features)
         audio = sound_hashes(manifest, store, features)
-        near = near_pairs(manifest, store, features)
-        cautions += _uncompared(manifest, store, features)
+        fingerprints = store.fingerprints(features)
+        near = near_pairs(manifest, fingerprints, audio)
+        cautions += _uncompared(manifest, fingerprints)
         splits = []
         for split in _make_splits(manifest, experiment):
             leaks = check_split(manifest, split, audio=audio, near=near, allow_leak=allow_leak)
@@ -130,7 +132,7 @@ def predict_side(run: Run, side: str) -> Predictions:
     if side == "dev":
         parts = [Predictions.read(run.fold_dir(s) / "predictions_dev.csv") for s in run.splits]
         return join_predictions(parts)
-    manifest = _read_clips(run.experiment)
+    manifest = _leave_out(Manifest.read(run.experiment.manifest), run.experiment)
     clips = {clip.clip_id: clip for clip in manifest}
     features = str(run.experiment.features["name"])
     parts = []
@@ -154,7 +156,7 @@ def predict_side(run: Run, side: str) -> Predictions:
 def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
     """Judge a run on its dev side, or on its test side: the one way to open it."""
     predictions = predict_side(run, side)
-    manifest = _read_clips(run.experiment)
+    manifest = _leave_out(Manifest.read(run.experiment.manifest), run.experiment)
     emotions = {clip.clip_id: clip.emotion for clip in manifest}
     scheme = run.experiment.scheme
     planned = [scheme.label(emotions[i]) for split in run.splits for i in split.side(side)]
@@ -233,6 +235,7 @@ def _train_fold(
     )
     steps_per_epoch = math.ceil(len(training) / config.batch_size)
     total = steps_per_epoch * config.epochs
+    centres = _band_centres(run.experiment, store)
 
     best, since_best, step = (-1.0, -math.inf), 0, 0
     dev_uars: deque[float] = deque(maxlen=config.smooth)
@@ -242,7 +245,7 @@ def _train_fold(
             network.train()
             batches = training_batches(
                 training, model_config.n_labels, config.batch_size,
-                run.experiment.augmentation, mean, rng, _band_centres(run.experiment, store),
+                run.experiment.augmentation, mean, rng, centres,
             )  # fmt: skip
             for batch in batches:
                 rate = config.learning_rate * schedule(step, total, config.warmup)
@@ -423,9 +426,8 @@ def _dev_scores(answers: Predictions) -> dict[str, float]:
 # --- before and after --------------------------------------------------------------------------
 
 
-def _read_clips(experiment: Experiment) -> Manifest:
-    """Return the manifest; clips that the experiment leaves out have a fault."""
-    manifest = Manifest.read(experiment.manifest)
+def _leave_out(manifest: Manifest, experiment: Experiment) -> Manifest:
+    """Return the manifest with a fault at each clip that the experiment leaves out."""
     reasons = read_exclusions(experiment.exclude) if experiment.exclude else {}
     return manifest.excluding(reasons)
 
@@ -447,9 +449,9 @@ def _missing_clips(manifest: Manifest, allow_incomplete: bool) -> list[str]:
     return texts
 
 
-def _uncompared(manifest: Manifest, store: FeatureStore, features: str) -> list[str]:
+def _uncompared(manifest: Manifest, fingerprints: Mapping[str, bytes]) -> list[str]:
     """Return a caution if copies of some clips could not be looked for."""
-    count = count_without_fingerprint(manifest, store, features)
+    count = count_without_fingerprint(manifest, fingerprints)
     if not count:
         return []
     return [

@@ -3,6 +3,7 @@ import json
 import math
 import shutil
 import sqlite3
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from small_run import prepare
 
-from affectus import models
+from affectus import models, training
 from affectus.errors import (
     AuditError,
     ConfigError,
@@ -130,6 +131,28 @@ def test_training_never_reads_the_test_side(experiment, tmp_path, monkeypatch):
     assert not read & {clips[i].content_key for i in split.test}
     predict_side(trained, "test")
     assert read >= {clips[i].content_key for i in split.test}
+
+
+def test_what_does_not_change_is_read_once(experiment, tmp_path, monkeypatch):
+    calls = Counter()
+
+    def count(owner, name, key):
+        plain = getattr(owner, name)
+
+        def counted(*arguments, **settings):
+            calls[key] += 1
+            return plain(*arguments, **settings)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(FeatureStore, "ledger", "ledger")
+    count(FeatureStore, "fingerprints", "fingerprints")
+    count(Manifest, "read", "manifest")
+    count(training, "create_extractor", "extractor")
+    only = short(experiment, split=msgspec.structs.replace(experiment.split, folds=(1,)))
+    train(only, tmp_path)
+    # One extractor is made to check the store, one for the fold's bands; none for each epoch.
+    assert calls == {"ledger": 1, "fingerprints": 1, "manifest": 1, "extractor": 2}
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(experiment, tmp_path):
