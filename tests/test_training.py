@@ -13,7 +13,7 @@ import pytest
 import torch
 from small_run import prepare
 
-from affectus import models, training
+from affectus import models
 from affectus.errors import (
     AuditError,
     ConfigError,
@@ -33,6 +33,7 @@ from affectus.splits import make_splits, write_splits
 from affectus.store import FeatureStore
 from affectus.synthesis import synthesize_voice
 from affectus.training import (
+    checks,
     evaluate_run,
     follow,
     predict_side,
@@ -148,7 +149,7 @@ def test_what_does_not_change_is_read_once(experiment, tmp_path, monkeypatch):
     count(FeatureStore, "ledger", "ledger")
     count(FeatureStore, "fingerprints", "fingerprints")
     count(Manifest, "read", "manifest")
-    count(training, "create_extractor", "extractor")
+    count(checks, "create_extractor", "extractor")
     only = short(experiment, split=msgspec.structs.replace(experiment.split, folds=(1,)))
     train(only, tmp_path)
     # One extractor is made to check the store, one for the fold's bands; none for each epoch.
@@ -365,7 +366,7 @@ def test_a_full_disk_is_one_line_and_exit_5(experiment, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("affectus.training.models.save", full)
+    monkeypatch.setattr("affectus.training.fold.models.save", full)
     with pytest.raises(DiskError, match=r"fold-1: .*No space left.*--resume") as caught:
         train(short(experiment), tmp_path)
     assert caught.value.exit_code == 5

@@ -1,0 +1,82 @@
+"""The tables of an experiment: what each key means, its default and its bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from affectus.emotions import CalmPolicy, SurprisedPolicy
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class LabelConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which labels the model answers with; see affectus.emotions."""
+
+    scheme: str = "eight"
+    calm: CalmPolicy | None = None
+    surprised: SurprisedPolicy | None = None
+
+
+class SplitConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A named protocol, or a file of splits; `folds` picks some (1 is the first), all if empty."""
+
+    protocol: str = "sequential-5fold"
+    file: str = ""
+    folds: tuple[int, ...] = ()
+    seed: Seed = 0
+
+
+class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How the weights are found.
+
+    AdamW; the rate rises over the `warmup` share of all steps and falls as a cosine. `average` is
+    the decay of the running average of weights that is judged and kept (0: none). The best epoch
+    has the highest dev UAR, averaged over it and the `smooth` - 1 before: with a hundred dev clips,
+    one epoch's is luck. `patience` epochs without a better one end it. `precision` is bf16 or
+    float32; dev and test are always judged in float32.
+    """
+
+    epochs: Annotated[int, Meta(ge=1, le=100_000)] = 45
+    batch_size: Annotated[int, Meta(ge=2, le=65_536)] = 32
+    learning_rate: Positive = 2e-3
+    weight_decay: Annotated[float, Meta(ge=0)] = 1e-2
+    warmup: Share = 0.1
+    clip_norm: Positive = 5.0
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    class_weights: bool = True
+    average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
+    smooth: Annotated[int, Meta(ge=1)] = 5
+    patience: Annotated[int, Meta(ge=1)] = 20
+    precision: Literal["bf16", "float32"] = "bf16"
+    seed: Seed = 0
+
+
+class AugmentationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What is done to training frames, anew each time a clip is drawn; 0 turns a part off.
+
+    SpecAugment (Park et al. 2019): `band_masks` of up to `band_width` bands, `frame_masks` of up to
+    `frame_width` frames. `stretch`: tempo up to that share faster or slower. `speed`: played up to
+    that share faster or slower, which moves tempo, pitch and formants together, as if another
+    person spoke (Ko et al. 2015, "Audio Augmentation for Speech Recognition"). `tract`: formants
+    and pitch alone up to that share higher or lower (vocal-tract length perturbation, Jaitly and
+    Hinton 2013). `gain_db`: level up to that much louder or quieter. `mixup`: the parameter of the
+    Beta distribution that two clips are mixed by (Zhang et al. 2018).
+
+    `speed` and `tract` are done on mel bands, whose centres must be known: log-mel features only.
+    """
+
+    band_masks: Count = 2
+    band_width: Count = 6
+    frame_masks: Count = 2
+    frame_width: Count = 12
+    stretch: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    speed: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    tract: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    gain_db: Annotated[float, Meta(ge=0)] = 1.5
+    mixup: Annotated[float, Meta(ge=0)] = 0.0

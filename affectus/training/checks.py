@@ -1,0 +1,119 @@
+"""What is looked at before the first step: clips, features, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectus.audit import check_completeness
+from affectus.corpora import expected_clips, expected_counts
+from affectus.errors import AuditError, ConfigError
+from affectus.experiment import Experiment
+from affectus.extraction import count_without_fingerprint
+from affectus.features import create_extractor, describe_extractor, hash_record, read_record
+from affectus.manifest import Manifest, read_exclusions
+from affectus.splits import Split, make_splits, read_splits
+from affectus.store import FeatureStore
+
+
+def leave_out(manifest: Manifest, experiment: Experiment) -> Manifest:
+    """Return the manifest with a fault at each clip that the experiment leaves out."""
+    reasons = read_exclusions(experiment.exclude) if experiment.exclude else {}
+    return manifest.excluding(reasons)
+
+
+def tell_left_out(manifest: Manifest, experiment: Experiment) -> list[str]:
+    """Return a caution if the experiment leaves clips out."""
+    n_clips = sum(clip.fault.startswith("excluded: ") for clip in manifest)
+    return [f"{n_clips:,} clips are left out by {experiment.exclude}"] if n_clips else []
+
+
+def find_missing_clips(manifest: Manifest, allow_incomplete: bool) -> list[str]:
+    """Return what is missing of the published corpora, in words; refuse it unless allowed."""
+    findings = check_completeness(manifest, expected_clips(manifest), expected_counts(manifest))
+    texts = [finding.message for finding in findings]
+    if texts and not allow_incomplete:
+        raise AuditError(
+            f"{'; '.join(texts)}; expected all of it. Complete it, or add --allow-incomplete: "
+            f"every report will then say so."
+        )
+    return texts
+
+
+def find_uncompared(manifest: Manifest, fingerprints: Mapping[str, bytes]) -> list[str]:
+    """Return a caution if copies of some clips could not be looked for."""
+    count = count_without_fingerprint(manifest, fingerprints)
+    if not count:
+        return []
+    return [
+        f"The sound of {count:,} of {len(manifest):,} clips was not compared with that of others "
+        f"(features imported, or extracted before fingerprints were kept): near-identical copies "
+        f"on two sides would not be seen."
+    ]
+
+
+def check_features(experiment: Experiment, store: FeatureStore) -> tuple[dict[str, Any], int]:
+    """Return what the features come from, for the provenance, and how many columns they have.
+
+    Features of this package must have been made with the experiment's parameters. Imported ones
+    have no extractor: their columns and the hash of all their arrays stand for them.
+    """
+    name = str(experiment.features["name"])
+    record = store.record(name) if name in store.features() else {}
+    if record.get("kind") != "imported":
+        extractor = create_extractor(**experiment.features)
+        decoder = str(store.record(name)["decoder"])
+        store.define(name, {**describe_extractor(extractor), "decoder": decoder})
+        if not hasattr(extractor, "centres"):
+            _refuse_gain(experiment)
+        origin = {"features": describe_extractor(extractor), "decoder": decoder}
+        return origin, len(extractor.columns)
+    if others := [key for key in experiment.features if key != "name"]:
+        raise ConfigError(
+            f"features '{name}' were imported and have no parameter '{others[0]}'; expected a name "
+            f"alone. Leave features.{others[0]} out."
+        )
+    _refuse_gain(experiment)
+    columns, frame_rate = read_record(record)
+    kept = [(item.key, item.audio_sha256) for item in store.ledger(name) if item.state == "done"]
+    return {
+        "features": {
+            **{key: value for key, value in record.items() if key != "columns"},
+            "n_columns": len(columns),
+            "frame_rate": frame_rate,
+            "sha256": hash_record(dict(kept)),
+        }
+    }, len(columns)
+
+
+def _refuse_gain(experiment: Experiment) -> None:
+    if experiment.augmentation.gain_db:
+        raise ConfigError(
+            f"augmentation.gain_db is {experiment.augmentation.gain_db:g}, but the features "
+            f"'{experiment.features['name']}' are not in dB; expected 0. Add --set "
+            f"augmentation.gain_db=0"
+        )
+
+
+def band_centres(experiment: Experiment, store: FeatureStore) -> NDArray[np.float64] | None:
+    """Return the centres of mel bands in Hz; None where the features are none."""
+    if store.record(str(experiment.features["name"])).get("kind") == "imported":
+        return None
+    return getattr(create_extractor(**experiment.features), "centres", None)
+
+
+def choose_splits(manifest: Manifest, experiment: Experiment) -> tuple[Split, ...]:
+    """Return the folds that the experiment asks for."""
+    config = experiment.split
+    if config.file:
+        splits = read_splits(config.file)
+    else:
+        splits = make_splits(manifest, config.protocol, seed=config.seed)
+    for number in config.folds:
+        if not 1 <= number <= len(splits):
+            raise ConfigError(f"split.folds has {number}; expected 1 to {len(splits)}.")
+    chosen = [splits[number - 1] for number in config.folds] or list(splits)
+    return tuple(chosen)
