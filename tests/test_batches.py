@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -5,9 +7,11 @@ import torch
 
 from affectus.batches import (
     Examples,
+    allow_labels,
     augment,
     class_weights,
     collate,
+    find_label_sets,
     fit_normalisation,
     load_examples,
     ordered_batches,
@@ -89,6 +93,51 @@ def test_batches_are_drawn_by_the_seed():
 
     assert order(1) == order(1)
     assert len({str(order(seed)) for seed in range(8)}) > 1
+
+
+def of_two_corpora():
+    """Corpus c has labels 0 and 1, corpus d has 0 and 2."""
+    found = examples(lengths=(30, 10, 20, 40, 25, 12), labels=(0, 1, 0, 2, 0, 2))
+    clips = tuple(
+        msgspec.structs.replace(clip, corpus="cccddd"[n]) for n, clip in enumerate(found.clips)
+    )
+    return replace(found, clips=clips)
+
+
+def test_the_label_set_of_a_corpus_is_what_its_clips_have():
+    found = of_two_corpora()
+    sets = find_label_sets(found, 3)
+    assert sets == {"c": (0, 1), "d": (0, 2)}
+    allowed = allow_labels(found, sets, 3).allowed
+    assert allowed.tolist() == [[True, True, False]] * 3 + [[True, False, True]] * 3
+
+
+def test_a_corpus_of_one_label_cannot_have_partial_labels():
+    found = replace(of_two_corpora(), labels=np.array([0, 1, 0, 2, 2, 2]))
+    with pytest.raises(TrainingError, match="the training clips of d all have one label"):
+        allow_labels(found, find_label_sets(found, 3), 3)
+
+
+def test_batches_carry_what_their_clips_are_allowed():
+    found = of_two_corpora()
+    found = allow_labels(found, find_label_sets(found, 3), 3)
+    fill, rng = fit_normalisation(found)[0], np.random.default_rng(0)
+    for batch in training_batches(found, 3, 4, OFF, fill, rng):
+        assert torch.equal(batch.allowed, found.allowed[batch.rows])
+    assert all(batch.allowed is None for batch in drawn(examples()))
+
+
+def test_mixup_stays_among_clips_that_are_allowed_the_same_labels():
+    found = of_two_corpora()
+    found = allow_labels(found, find_label_sets(found, 3), 3)
+    config = msgspec.structs.replace(OFF, mixup=0.5)
+    n_mixed = 0
+    for seed in range(20):
+        fill, rng = fit_normalisation(found)[0], np.random.default_rng(seed)
+        for batch in training_batches(found, 3, 6, config, fill, rng):
+            assert not batch.targets[~batch.allowed].any()
+            n_mixed += int((batch.targets.max(1).values < 1).sum())
+    assert n_mixed > 10
 
 
 def test_ordered_batches_leave_clips_as_they_are():

@@ -10,6 +10,7 @@ from small_models import SMALL
 from small_run import prepare
 
 from affectus import models
+from affectus.errors import ConfigError
 from affectus.experiment import make_experiment
 from affectus.export import export_run
 from affectus.manifest import Manifest
@@ -99,6 +100,11 @@ def test_a_fitted_model_is_exported_and_predicts(name, experiment, tmp_path):
     assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-5)
     assert not [path for path in (tmp_path / "m").iterdir() if path.suffix in (".pkl", ".joblib")]
     json.loads((tmp_path / "m/model.json").read_text())
+
+
+def test_what_a_fitted_model_would_leave_out_is_refused(experiment, tmp_path):
+    with pytest.raises(ConfigError, match=r"training\.partial_labels is True, but model 'svm' is"):
+        train(config(experiment, "svm", partial_labels=True), tmp_path)
 
 
 def test_class_weights_reach_a_fitted_model(experiment, tmp_path):

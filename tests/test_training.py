@@ -24,6 +24,7 @@ from affectus.errors import (
     TrainingError,
 )
 from affectus.evaluation import Predictions
+from affectus.experiment import SplitConfig
 from affectus.extraction import extract_features
 from affectus.features import create_extractor
 from affectus.manifest import Clip, Manifest, with_hashes, write_exclusions
@@ -335,6 +336,63 @@ def test_the_loss_is_torchs_cross_entropy():
     ours = soft_cross_entropy(logits, targets, weights, 0.0)
     theirs = torch.nn.functional.cross_entropy(logits, labels, weights, reduction="sum") / 7
     torch.testing.assert_close(ours, theirs)
+
+
+def test_labels_that_a_clip_could_not_have_are_no_part_of_its_loss():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=generator, requires_grad=True)
+    labels = torch.tensor([0, 2, 3, 0, 2, 3])
+    targets = torch.nn.functional.one_hot(labels, 4).float()
+    allowed = torch.tensor([True, False, True, True]).expand(6, 4)
+    for smoothing in (0.0, 0.2):
+        ours = soft_cross_entropy(logits, targets, None, smoothing, allowed)
+        # The same clips, of a network that has three outputs.
+        theirs = torch.nn.functional.cross_entropy(
+            logits[:, [0, 2, 3]], torch.tensor([0, 1, 2, 0, 1, 2]), label_smoothing=smoothing
+        )
+        torch.testing.assert_close(ours, theirs)
+        (gradient,) = torch.autograd.grad(ours, logits)
+        assert torch.isfinite(gradient).all() and not gradient[:, 1].any()
+        everything = soft_cross_entropy(
+            logits, targets, None, smoothing, torch.ones(6, 4, dtype=torch.bool)
+        )
+        torch.testing.assert_close(everything, soft_cross_entropy(logits, targets, None, smoothing))
+
+
+def of_two_corpora(experiment, tmp_path, **training):
+    """The tones, where speakers 3 and 5 are a corpus that has only two of the four emotions."""
+    everything = Manifest.read(experiment.manifest)
+    clips = (
+        msgspec.structs.replace(clip, corpus="few") if clip.speaker[-1] in "35" else clip
+        for clip in everything
+    )
+    kept = Manifest(tuple(c for c in clips if c.corpus != "few" or c.emotion in ("happy", "sad")))
+    kept.write(tmp_path / "two.csv")
+    known = {clip.clip_id for clip in kept}
+    split = make_splits(everything, "sequential-6fold")[0]
+    train = tuple(i for i in split.train if i in known)
+    write_splits([replace(split, train=train, manifest_sha256="")], tmp_path / "split.json")
+    return msgspec.structs.replace(
+        experiment,
+        manifest=str(tmp_path / "two.csv"),
+        training=msgspec.structs.replace(experiment.training, **training),
+        split=SplitConfig(file=str(tmp_path / "split.json")),
+    )
+
+
+def test_what_corpora_lack_is_told_and_left_out_with_partial_labels(experiment, tmp_path):
+    for partial in (False, True):
+        config = of_two_corpora(experiment, tmp_path, partial_labels=partial)
+        run = train(config, tmp_path / str(partial))
+        (facts,) = read_provenance(run)
+        assert facts["label_sets"] == {
+            "few": ["happy", "sad"],
+            "tones": ["neutral", "happy", "sad", "angry"],
+        }
+        texts = [text for text in evaluate_run(run).cautions if "training.partial_labels" in text]
+        assert bool(texts) is not partial
+        if texts:
+            assert "(few has no neutral, angry)" in texts[0]
 
 
 def test_the_average_follows_and_without_decay_is_the_network():

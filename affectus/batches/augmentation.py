@@ -65,12 +65,20 @@ def _warp_bands(frames: Tensor, centres: NDArray[np.float64], factor: float) -> 
 
 
 def mix(
-    inputs: Inputs, targets: Tensor, alpha: float, fill: Tensor, rng: np.random.Generator
+    inputs: Inputs,
+    targets: Tensor,
+    alpha: float,
+    fill: Tensor,
+    rng: np.random.Generator,
+    allowed: Tensor | None = None,
 ) -> tuple[Inputs, Tensor]:
-    """Mix each clip with another of its batch; the larger share is its own."""
+    """Mix each clip with another of its batch; the larger share is its own.
+
+    Where clips are `allowed` [B, K] different labels, the other is one that is allowed the same.
+    """
     share = float(rng.beta(alpha, alpha))
     share = max(share, 1 - share)
-    other = torch.from_numpy(rng.permutation(len(targets)))
+    other = torch.from_numpy(_partners(len(targets), allowed, rng))
     voice, lengths = inputs.voice, inputs.voice_lengths
     inside = torch.arange(voice.shape[1])[None, :, None] < lengths[:, None, None]
     voice = torch.where(inside, voice, fill)
@@ -79,3 +87,14 @@ def mix(
         Inputs(mixed, torch.maximum(lengths, lengths[other])),
         share * targets + (1 - share) * targets[other],
     )
+
+
+def _partners(n_clips: int, allowed: Tensor | None, rng: np.random.Generator) -> NDArray[np.intp]:
+    if allowed is None:
+        return rng.permutation(n_clips)
+    partners = np.arange(n_clips)
+    kinds = np.unique(allowed.numpy(), axis=0, return_inverse=True)[1].reshape(-1)
+    for kind in range(kinds.max() + 1):
+        places = np.flatnonzero(kinds == kind)
+        partners[places] = places[rng.permutation(len(places))]
+    return partners

@@ -40,6 +40,9 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     has the highest dev UAR, averaged over it and the `smooth` - 1 before: with a hundred dev clips,
     one epoch's is luck. `patience` epochs without a better one end it. `precision` is bf16 or
     float32; dev and test are always judged in float32.
+
+    `partial_labels`: where corpora have different labels, a training clip is compared with those
+    of its corpus alone. So a corpus without surprise does not teach that nobody in it is surprised.
     """
 
     epochs: Annotated[int, Meta(ge=1, le=100_000)] = 45
@@ -50,6 +53,7 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     clip_norm: Positive = 5.0
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     class_weights: bool = True
+    partial_labels: bool = False
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
     smooth: Annotated[int, Meta(ge=1)] = 5
     patience: Annotated[int, Meta(ge=1)] = 20

@@ -21,6 +21,7 @@ from affectus.splits import check_split
 from affectus.store import FeatureStore
 from affectus.training.checks import (
     check_features,
+    check_training,
     choose_splits,
     find_missing_clips,
     find_uncompared,
@@ -73,6 +74,7 @@ def train(
             leaks = check_split(manifest, split, audio=audio, near=near, allow_leak=allow_leak)
             cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
             splits.append(replace(split, leaky=split.leaky or bool(leaks)))
+        check_training(experiment)
         models.create_model(model_config_of(experiment, n_features))  # or refuse it here
         run = begin_run(experiment, tuple(splits), Path(runs_dir), resume)
         provenance = {

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from affectus.audit import check_completeness
 from affectus.corpora import expected_clips, expected_counts
 from affectus.errors import AuditError, ConfigError
-from affectus.experiment import Experiment
+from affectus.experiment import Experiment, TrainingConfig
 from affectus.extraction import count_without_fingerprint
 from affectus.features import create_extractor, describe_extractor, hash_record, read_record
 from affectus.manifest import Manifest, read_exclusions
+from affectus.models import is_fitted
 from affectus.splits import Split, make_splits, read_splits
 from affectus.store import FeatureStore
+
+# What steps along the gradient do, and a fit in one go does not.
+_BY_GRADIENT = ("partial_labels",)
 
 
 def leave_out(manifest: Manifest, experiment: Experiment) -> Manifest:
@@ -96,6 +100,20 @@ def _refuse_gain(experiment: Experiment) -> None:
             f"'{experiment.features['name']}' are not in dB; expected 0. Add --set "
             f"augmentation.gain_db=0"
         )
+
+
+def check_training(experiment: Experiment) -> None:
+    """Refuse (ConfigError) what a model that is fitted in one go would leave out."""
+    name = str(experiment.model["name"])
+    if not is_fitted(name):
+        return
+    plain = TrainingConfig()
+    for key in _BY_GRADIENT:
+        if getattr(experiment.training, key) != getattr(plain, key):
+            raise ConfigError(
+                f"training.{key} is {getattr(experiment.training, key)}, but model '{name}' is "
+                f"fitted in one go, without it; expected the default. Leave training.{key} out."
+            )
 
 
 def band_centres(experiment: Experiment, store: FeatureStore) -> NDArray[np.float64] | None:

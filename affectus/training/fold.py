@@ -15,13 +15,7 @@ import torch
 from torch import nn
 
 from affectus import models
-from affectus.batches import (
-    Examples,
-    class_weights,
-    fit_normalisation,
-    load_examples,
-    training_batches,
-)
+from affectus.batches import Examples, class_weights, fit_normalisation, training_batches
 from affectus.errors import TrainingError
 from affectus.evaluation import Predictions
 from affectus.experiment import Experiment
@@ -36,6 +30,7 @@ from affectus.training.judging import predict
 from affectus.training.losses import soft_cross_entropy
 from affectus.training.machine import describe_machine
 from affectus.training.optimising import follow, schedule
+from affectus.training.sides import Sides, load_sides
 
 
 def train_fold(
@@ -50,10 +45,11 @@ def train_fold(
     config, scheme = run.experiment.training, run.experiment.scheme
     folder = run.fold_dir(split)
     folder.mkdir(exist_ok=True)
-    training, dev = _load_sides(run, split, manifest, store)
+    sides = load_sides(run.experiment, split, manifest, store)
+    training, dev = sides.training, sides.dev
     if models.is_fitted(str(run.experiment.model["name"])):
         network, answers = _fit_in_one_go(run, split, training, dev, report)
-        _finish_fold(run, split, provenance, network, training, dev, answers)
+        _finish_fold(run, split, provenance, network, sides, answers)
         return
     torch.manual_seed(config.seed)
     rng = np.random.default_rng([config.seed, _fold_number(split)])
@@ -86,7 +82,7 @@ def train_fold(
                 with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
                     logits = network(batch.inputs)
                 loss = soft_cross_entropy(
-                    logits.float(), batch.targets, weights, config.label_smoothing
+                    logits.float(), batch.targets, weights, config.label_smoothing, batch.allowed
                 )
                 if not torch.isfinite(loss):
                     names = ", ".join(training.clips[i].clip_id for i in batch.rows[:3])
@@ -123,7 +119,7 @@ def train_fold(
             if since_best >= config.patience:
                 break
 
-    _finish_fold(run, split, provenance, network, training, dev, best_answers)
+    _finish_fold(run, split, provenance, network, sides, best_answers)
 
 
 def _fit_in_one_go(
@@ -160,38 +156,24 @@ def _finish_fold(
     split: Split,
     provenance: dict[str, Any],
     network: Network,
-    training: Examples,
-    dev: Examples,
+    sides: Sides,
     answers: Predictions,
 ) -> None:
     """Write what a fold came from, and last its dev predictions: with them it is complete."""
     folder = run.fold_dir(split)
     facts = {
         **provenance,
+        "cautions": [*provenance["cautions"], *sides.cautions],
         "fold": split.fold,
         "weights_sha256": hash_file(folder / "weights.safetensors"),
         "n_parameters": models.count_parameters(network),
-        "n_train": len(training),
-        "n_dev": len(dev),
+        "n_train": len(sides.training),
+        "n_dev": len(sides.dev),
+        "label_sets": sides.label_sets,
         **describe_machine(),
     }
     write_json(facts, folder / "provenance.json")
     answers.write(folder / "predictions_dev.csv")
-
-
-def _load_sides(
-    run: Run, split: Split, manifest: Manifest, store: FeatureStore
-) -> tuple[Examples, Examples]:
-    """Return the training and the dev examples of a fold; the test side stays unread."""
-    clips = {clip.clip_id: clip for clip in manifest}
-    features, scheme = str(run.experiment.features["name"]), run.experiment.scheme
-    training, dev = (
-        load_examples([clips[clip_id] for clip_id in split.side(side)], store, features, scheme)
-        for side in ("train", "dev")
-    )
-    if not len(dev) or not len(training):
-        raise TrainingError(f"{split.fold}: no clips in train or dev; expected some of each.")
-    return training, dev
 
 
 def _create_network(run: Run, training: Examples) -> tuple[Network, ModelConfig]:

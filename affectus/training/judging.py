@@ -17,7 +17,7 @@ from affectus.runs import Run, check_weights, read_provenance
 from affectus.store import FeatureStore
 from affectus.training.checks import leave_out
 
-_OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "cautions")
+_OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "label_sets", "cautions")
 
 
 def predict_side(run: Run, side: str) -> Predictions:
@@ -92,8 +92,8 @@ def predict(
     """Return a network's scores for examples, in float32, in the examples' order."""
     network.eval()
     scores = np.zeros((len(examples), len(labels)))
-    for inputs, _, rows in ordered_batches(examples, len(labels)):
-        scores[rows] = torch.softmax(network(inputs).double(), 1).numpy()
+    for batch in ordered_batches(examples, len(labels)):
+        scores[batch.rows] = torch.softmax(network(batch.inputs).double(), 1).numpy()
     return Predictions(
         labels=tuple(labels),
         clip_ids=tuple(clip.clip_id for clip in examples.clips),

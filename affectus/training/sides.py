@@ -1,0 +1,57 @@
+"""The two sides of a fold that are open while it trains; the test side stays unread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from affectus.batches import Examples, allow_labels, find_label_sets, load_examples
+from affectus.errors import TrainingError
+from affectus.experiment import Experiment
+from affectus.manifest import Manifest
+from affectus.splits import Split
+from affectus.store import FeatureStore
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A fold's training and dev clips.
+
+    `label_sets` are the labels that each corpus has among its training clips; `cautions` say in
+    words what a reader of the scores must know of them.
+    """
+
+    training: Examples
+    dev: Examples
+    label_sets: Mapping[str, tuple[str, ...]]
+    cautions: tuple[str, ...]
+
+
+def load_sides(
+    experiment: Experiment, split: Split, manifest: Manifest, store: FeatureStore
+) -> Sides:
+    """Read the features of both sides. Raises TrainingError if one has no clips."""
+    clips = {clip.clip_id: clip for clip in manifest}
+    features, scheme = str(experiment.features["name"]), experiment.scheme
+    training, dev = (
+        load_examples([clips[clip_id] for clip_id in split.side(side)], store, features, scheme)
+        for side in ("train", "dev")
+    )
+    if not len(dev) or not len(training):
+        raise TrainingError(f"{split.fold}: no clips in train or dev; expected some of each.")
+    sets = find_label_sets(training, len(scheme.labels))
+    cautions: tuple[str, ...] = ()
+    if experiment.training.partial_labels:
+        training = allow_labels(training, sets, len(scheme.labels))
+    elif len(set(sets.values())) > 1:
+        missing = "; ".join(
+            f"{corpus} has no {', '.join(lacks)}"
+            for corpus, has in sets.items()
+            if (lacks := [s for n, s in enumerate(scheme.labels) if n not in has])
+        )
+        cautions = (
+            f"Corpora have different labels in training ({missing}), and a clip of one was also "
+            f"taught to be none of those it lacks; training.partial_labels would leave them out.",
+        )
+    named = {corpus: tuple(scheme.labels[n] for n in has) for corpus, has in sets.items()}
+    return Sides(training, dev, named, cautions)
