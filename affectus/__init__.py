@@ -2,7 +2,7 @@
 
     import affectus
 
-    model = affectus.load_model("my-model")
+    model = affectus.load_model()
     model.predict("clip.wav").emotion
 
 Public names are loaded when first used, so that a prediction never waits for torch.
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from affectus.adaptation import SpeakerProfile, read_profile, write_profile
     from affectus.audit import audit_manifest
     from affectus.corpora import (
         expected_clips,
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
     from affectus.features import create_extractor
     from affectus.manifest import Clip, Manifest
     from affectus.media import read_audio
-    from affectus.predictor import Prediction, Predictor, load_model
+    from affectus.predictor import (
+        Prediction,
+        Predictor,
+        Segment,
+        Stream,
+        load_model,
+        predict_emotion,
+    )
     from affectus.report import write_report
     from affectus.runs import open_run
     from affectus.splits import check_split, make_splits
@@ -48,6 +56,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 _HOME = {
+    "adaptation": ("SpeakerProfile", "read_profile", "write_profile"),
     "audit": ("audit_manifest",),
     "corpora": ("expected_clips", "expected_counts", "list_corpora", "load_corpus"),
     "describe": ("describe_features",),
@@ -61,7 +70,14 @@ _HOME = {
     "features": ("create_extractor",),
     "manifest": ("Clip", "Manifest"),
     "media": ("read_audio",),
-    "predictor": ("Prediction", "Predictor", "load_model"),
+    "predictor": (
+        "Prediction",
+        "Predictor",
+        "Segment",
+        "Stream",
+        "load_model",
+        "predict_emotion",
+    ),
     "report": ("write_report",),
     "runs": ("open_run",),
     "splits": ("check_split", "make_splits"),
@@ -72,11 +88,13 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "EMOTIONS", "AffectusError", "Clip", "Evaluation", "Experiment", "FeatureStore", "Manifest",
-    "Prediction", "Predictions", "Predictor", "audit_manifest", "check_split", "create_extractor",
+    "Prediction", "Predictions", "Predictor", "Segment", "SpeakerProfile", "Stream",
+    "audit_manifest", "check_split", "create_extractor",
     "describe_features", "evaluate_predictions", "evaluate_run", "expected_clips",
     "expected_counts", "export_features", "export_run", "extract_features", "import_features",
     "label_scheme", "list_corpora", "load_corpus", "load_model", "make_splits", "open_run",
-    "parse_emotion", "read_audio", "read_experiment", "train", "write_report",
+    "parse_emotion", "predict_emotion", "read_audio", "read_experiment", "read_profile", "train",
+    "write_profile", "write_report",
 ]  # fmt: skip
 
 

@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from affectus.errors import ModelError
+from affectus.errors import ModelError, nearest
 
 SCHEMA = 1
+PRETRAINED = Path(__file__).parent / "pretrained"  # the models that ship
+
 _MAX_JSON = 1_000_000  # bytes
 _Label = Annotated[str, Meta(min_length=1, max_length=100)]
 
@@ -31,7 +35,7 @@ class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     `labels` are in the order of the network's outputs. `temperature` divides the logits.
     `extractor` is a record of `describe_extractor`. `evaluation` holds the protocol, its scores
     and cautions, or is empty where the model was never judged on a test side. `sha256` has one hash
-    a file.
+    a file. `abstain_below` is the best score below which the model rather says nothing; 0: never.
     """
 
     schema: int
@@ -45,6 +49,31 @@ class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     licences: list[str]
     provenance: dict[str, Any]
     sha256: dict[str, str]
+    abstain_below: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+
+def list_pretrained() -> list[str]:
+    """Return the names of the models that ship with this package."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/model.json"))
+
+
+def find_model(name_or_folder: Path | str) -> Path:
+    """Return the folder of a model: one that ships, by its name, or the folder itself.
+
+    Raises ModelError if a plain name is neither.
+    """
+    text = str(name_or_folder)
+    shipped = list_pretrained()
+    if text in shipped and not isinstance(name_or_folder, Path):
+        return PRETRAINED / text
+    path = Path(name_or_folder)
+    if path.exists() or len(path.parts) > 1:
+        return path
+    known = f"known models: {', '.join(shipped)}" if shipped else "none ships with this version"
+    raise ModelError(
+        f"no model '{text}': no such folder, and {known}; expected one of those or a model folder. "
+        f"Make one with: affectus export{nearest(text, shipped)}"
+    )
 
 
 def read_model(folder: Path | str) -> tuple[ModelFacts, bytes]:
@@ -77,6 +106,20 @@ def read_model(folder: Path | str) -> tuple[ModelFacts, bytes]:
         if name == "model.onnx":
             network = data
     return facts, network
+
+
+def read_statistics(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean and the deviation [D] of the training clips' features, from the weights."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "weights.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.get_tensor("mean"), file.get_tensor("deviation")
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path}: {error}; expected mean and deviation in it. Copy the folder again."
+        ) from None
 
 
 def hash_folder(folder: Path, names: tuple[str, ...]) -> dict[str, str]:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "affectus"
 LEVELS = [
     {"errors", "files"},
     {
+        "adaptation",
         "cluster",
         "console",
         "emotions",

@@ -20,12 +20,12 @@ from affectus.audit import (
     check_completeness,
 )
 from affectus.audit.listening import Refused, _hear_chunk, _Task
-from affectus.audit.measures import find_cutoff, measure_level
 from affectus.audit.sound import WARNS
 from affectus.corpora import expected_clips, load_corpus
 from affectus.corpora.ravdess import read_clip
 from affectus.manifest import Clip, Manifest, with_hashes
 from affectus.media import Limits, read_audio, write_audio
+from affectus.media.measures import find_cutoff, measure_level
 from affectus.synthesis import synthesize_voice, write_corpus
 from affectus.workers import LostItemError
 

@@ -102,7 +102,7 @@ def test_import_never_overwrites_its_source(tmp_path, affectus):
         (("evaluate", "nowhere"), "no run; expected a folder with experiment.toml"),
         (("evaluate", "nowhere", "--on", "train"), "no such side; expected dev or test"),
         (("export", "nowhere", "-o", "m"), "no run; expected a folder"),
-        (("predict", "x.wav", "--model", "nowhere"), "no such folder; expected a model folder"),
+        (("predict", "x.wav", "--model", "nowhere"), "no model 'nowhere': no such folder"),
         (("split",), "no manifest; expected one"),
     ],
 )
@@ -228,13 +228,13 @@ def test_evaluate_writes_json_and_a_report(place, affectus):
 
 def test_predict_answers_in_words_json_and_csv(place, affectus):
     file = place / "recordings/spk0/angry_0.wav"
-    model = ("--model", place / "model")
+    model = ("--model", place / "model", "--speech", "off")
     code, out, err = affectus("predict", file, *model)
     assert code == 0 and err == ""
     assert out.startswith(f"{file}: angry\n")
     _, out, _ = affectus("predict", file, *model, "--json")
     (answer,) = json.loads(out)["predictions"]
-    assert answer["emotion"] == "angry" and answer["warnings"] == []
+    assert answer["emotion"] == "angry" and answer["warnings"][0].startswith("W1202 short")
     _, out, _ = affectus("predict", file, *model, "--csv")
     (row,) = csv.DictReader(io.StringIO(out))
     assert list(row) == ["file", "start", "end", "emotion", "neutral", "happy", "sad", "angry"]
@@ -243,7 +243,7 @@ def test_predict_answers_in_words_json_and_csv(place, affectus):
 
 def test_predict_takes_folders(place, affectus):
     code, out, _ = affectus(
-        "predict", place / "recordings/spk1", "--model", place / "model", "--csv"
+        "predict", place / "recordings/spk1", "--model", place / "model", "--csv", "--speech", "off"
     )
     assert code == 0
     assert len(out.splitlines()) == 1 + 12
@@ -255,7 +255,7 @@ def test_good_files_are_answered_beside_bad_ones(place, tmp_path, affectus):
     bad.write_bytes(b"")
     gone = tmp_path / "gone.wav"
     code, out, err = affectus(
-        "predict", gone, good, bad, good, "--model", place / "model", "--json"
+        "predict", gone, good, bad, good, "--model", place / "model", "--json", "--speech", "off"
     )
     assert code == 1
     found = json.loads(out)
@@ -280,7 +280,7 @@ def test_predict_on_silence_says_no_answer(place, tmp_path, affectus):
     assert code == 0
     assert "no answer" in out and "W1304" in out
     _, out, _ = affectus("predict", tmp_path / "x.wav", "--model", place / "model", "--csv")
-    assert out.splitlines()[1] == f"{tmp_path}/x.wav,,,,,,,"
+    assert out.splitlines()[1] == f"{tmp_path}/x.wav,0.0,1.0,,,,,"
 
 
 def test_a_model_with_one_bit_flipped_is_refused(place, tmp_path, affectus):
@@ -344,7 +344,7 @@ def test_a_full_disk_is_one_line_and_exits_5(place, affectus, monkeypatch, tmp_p
 
 def test_an_error_of_our_own_code_is_not_hidden(monkeypatch, affectus, place):
     # Only user errors become one line: a bug keeps its traceback.
-    def broken(*arguments):
+    def broken(*arguments, **settings):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("affectus.predictor.load_model", broken)

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return load_model(folder / "model")
+    return load_model(folder / "model", speech="off")  # tones are no speech
 
 
 def tone(emotion, seconds=0.5):
@@ -74,7 +74,7 @@ def test_samples_at_another_rate_are_resampled(model):
 
 def test_windows_follow_a_change(model):
     wave = np.concatenate([tone("happy", 2.0), tone("angry", 2.0)])
-    answer = model.predict((wave, RATE), window=1.0, hop=0.5)
+    answer = model.predict((wave, RATE), window=1.0, hop=0.5, smooth=False)
     assert [(part.start, part.end) for part in answer.segments] == [
         (0.5 * n, 0.5 * n + 1) for n in range(7)
     ]
@@ -86,7 +86,7 @@ def test_windows_follow_a_change(model):
 
 def test_windows_cover_the_whole_recording(model):
     for seconds in (0.3, 1.0, 1.1, 1.6, 2.0, 2.7):
-        parts = model.predict((tone("sad", seconds), RATE), window=1.0).segments
+        parts = model.predict((tone("sad", seconds), RATE), window=1.0, smooth=False).segments
         assert parts[0].start == 0.0
         assert seconds - parts[-1].end < 0.5  # a rest below half a window says too little
         assert all(part.end - part.start >= min(0.5, seconds) - 1e-9 for part in parts)
@@ -94,13 +94,15 @@ def test_windows_cover_the_whole_recording(model):
 
 def test_silence_gets_no_answer_rather_than_a_class(model):
     answer = model.predict((np.zeros(RATE, np.float32), RATE))
-    assert answer.emotion is None and answer.scores == {} and answer.segments == []
+    assert answer.emotion is None and answer.reason == "no speech" and answer.scores == {}
+    assert [(part.emotion, part.reason) for part in answer.segments] == [(None, "no speech")]
     assert answer.warnings[0].startswith("W1304 silence")
 
 
 def test_warnings_travel_with_the_answer(model, tmp_path):
     write_audio(tmp_path / "x.wav", tone("sad")[::2], 8_000)
-    (warning,) = model.predict(tmp_path / "x.wav").warnings
+    warning, short = model.predict(tmp_path / "x.wav").warnings
+    assert short.startswith("W1202 short: 0.50 s")
     assert warning.startswith("W1105 recorded at 8,000 Hz")
 
 

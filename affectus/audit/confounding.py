@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from affectus.audit.findings import Confound, Finding, Severity
 from affectus.audit.listening import Heard
-from affectus.audit.measures import SILENT_DB
 from affectus.manifest import Clip, Manifest, natural_key
+from affectus.media.measures import SILENT_DB
 from affectus.metrics import confusion_matrix, confusions_by_group, recalls, speaker_interval, uar
 
 _N_FOLDS = 5

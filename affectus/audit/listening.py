@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from affectus.audit.measures import find_cutoff, measure_level
 from affectus.errors import AuditError, MediaError
 from affectus.fingerprint import fingerprint
 from affectus.manifest import Clip, hash_file
 from affectus.media import Limits, read_audio
+from affectus.media.measures import find_cutoff, measure_level
 from affectus.workers import TOO_LARGE, LostItemError, Take, WorkerError, work_through
 
 Progress = Callable[[int, int], None]  # (clips heard, clips in all)

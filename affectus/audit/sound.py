@@ -9,8 +9,8 @@ import numpy as np
 
 from affectus.audit.findings import Distribution, Finding, Severity, count_of, listed
 from affectus.audit.listening import Heard, Refused
-from affectus.audit.measures import SILENT_DB
 from affectus.manifest import Clip, Manifest
+from affectus.media.measures import SILENT_DB
 
 _LFS = "E1006"
 # code: (what, severity, remedy, whether to leave the clip out)

@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,11 +18,15 @@ from affectus.errors import CorpusError, MediaError, ModelError
 @app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
-    model: Annotated[Path, typer.Option("--model", help="A model folder.")],
+    model: Annotated[str, typer.Option("--model", help="A model's name, or folder.")] = "voice",
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on standard output.")] = False,
     window: Annotated[float | None, typer.Option(help="Cut into stretches, seconds.")] = None,
     hop: Annotated[float | None, typer.Option(help="A stretch begins each, seconds.")] = None,
+    speech: Annotated[
+        Literal["auto", "silero", "energy", "off"],
+        typer.Option(help="What tells speech from silence, noise and music."),
+    ] = "auto",
     max_seconds: Annotated[float, typer.Option(help="Longest recording.")] = 600.0,
 ) -> int:
     """Say which emotion recordings express; what cannot be answered is named, and exit is 1."""
@@ -31,7 +35,7 @@ def predict(
 
     if as_json and as_csv:
         raise ModelError("predict: --json and --csv together; expected one of them.")
-    predictor = load_model(model)
+    predictor = load_model(model, speech=speech)
     recordings = [file for path in files for file in _recordings(path)]
     answers, errors = [], []
     writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -21,17 +21,21 @@ Codes are stable. `E` refuses, `W` warns:
     W1102 length not said     W1304 silence              W1401 ending of another
     W1105 narrow band         W1305 not centred
 
-It does not detect speech, and it does not keep more than one channel.
+The predictor adds W1106 narrow band by its sound, W1202 short, W1307 no speech and W1308 very
+quiet. The gate does not detect speech, and it does not keep more than one channel.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -40,12 +44,20 @@ from numpy.typing import NDArray
 
 from affectus.errors import CorpusError, MediaError
 from affectus.media.containers import compare_ending, find_truncation, open_source, recognise
-from affectus.media.decoding import check_header, decode_av, decode_soundfile
+from affectus.media.decoding import (
+    Decoding,
+    check_header,
+    decode_av,
+    decode_soundfile,
+)
+from affectus.media.intake import Inspector, Intake
 from affectus.media.recording import SAMPLE_RATE, Limits, MediaWarning, Recording, Waveform
 
 __all__ = [
     "AUDIO_ENDINGS",
     "SAMPLE_RATE",
+    "Decoding",
+    "Intake",
     "Limits",
     "MediaWarning",
     "Recording",
@@ -53,7 +65,9 @@ __all__ = [
     "decoder_version",
     "from_waveform",
     "list_media",
+    "open_audio",
     "read_audio",
+    "take_samples",
     "write_audio",
 ]
 
@@ -63,10 +77,7 @@ AUDIO_ENDINGS = frozenset({
     ".3gp",
 })  # fmt: skip
 
-_SILENCE = 10 ** (-70 / 20)  # peak amplitude below which a recording counts as silent
-_MAX_AMPLITUDE = 1e4
-_OFF_CENTRE = 0.05  # of full scale: a fault of the sound card, and a thump at each cut
-_FULL_SCALE = 0.999
+_NOTHING = np.zeros(0, np.float32)
 
 
 @cache
@@ -102,23 +113,54 @@ def read_audio(
             f"expected 0 or more, and an end after the start.",
         )
     with open_source(source, shown, limits) as file:
-        head = file.read(64)
-        size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        container, demuxer = recognise(head, shown)
-        if demuxer:
-            stream = decode_av(file, demuxer, container, shown, limits, start, end)
-        else:
-            stream = decode_soundfile(file, container, shown, limits, start, end)
-        waveform, source_rate, n_channels, codec, warnings = stream
-        if not warnings:
-            warnings = find_truncation(file, head, size, container)
-        if not head.startswith(b"ID3"):  # which stands before sound of any kind
-            warnings += compare_ending(shown, container)
+        decoding = _begin(file, shown, limits, start, end)
+        pieces = list(decoding.blocks)
     found = Recording(
-        waveform, source_rate, source_rate, n_channels, container, codec, tuple(warnings)
+        pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, _NOTHING]),
+        decoding.rate,
+        decoding.rate,
+        decoding.n_channels,
+        decoding.container,
+        decoding.codec,
+        tuple(decoding.warnings),
     )
     return _finish(found, sample_rate, shown, limits)
+
+
+@contextmanager
+def open_audio(
+    source: Path | str | bytes, *, name: str | None = None, limits: Limits = Limits()
+) -> Iterator[Decoding]:
+    """Decode a file, or the bytes of one, block by block, however long it is.
+
+    Gives the waveform at the source's own rate, unchecked: pass its blocks through an `Intake`.
+    Raises MediaError as `read_audio` does, also while blocks are taken.
+    """
+    shown = name if name is not None else "bytes" if isinstance(source, bytes) else str(source)
+    with open_source(source, shown, limits) as file:
+        yield _begin(file, shown, limits, 0.0, None)
+
+
+def _begin(file: BinaryIO, name: str, limits: Limits, start: float, end: float | None) -> Decoding:
+    """Recognise a recording and begin to decode it."""
+    head = file.read(64)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    container, demuxer = recognise(head, name)
+    if demuxer:
+        decoding = decode_av(file, demuxer, container, name, limits, start, end)
+    else:
+        decoding = decode_soundfile(file, container, name, limits, start, end)
+
+    def read(blocks: Iterator[Waveform]) -> Iterator[Waveform]:
+        yield from blocks
+        if not decoding.warnings:
+            decoding.warnings.extend(find_truncation(file, head, size, container))
+        if not head.startswith(b"ID3"):  # which stands before sound of any kind
+            decoding.warnings.extend(compare_ending(name, container))
+
+    decoding.blocks = read(decoding.blocks)
+    return decoding
 
 
 def from_waveform(
@@ -133,6 +175,23 @@ def from_waveform(
 
     Raises MediaError as `read_audio` does, E1107 for an array of another shape.
     """
+    mono = take_samples(waveform, source_rate, name=name, limits=limits)
+    n_channels = 1 if waveform.ndim == 1 else waveform.shape[1]
+    found = Recording(mono, source_rate, source_rate, n_channels, "array")
+    return _finish(found, sample_rate, name, limits)
+
+
+def take_samples(
+    waveform: NDArray[np.generic],
+    source_rate: int,
+    *,
+    name: str = "array",
+    limits: Limits = Limits(),
+) -> Waveform:
+    """Return samples [T] or [T, C], floats of −1 to 1, as a mono waveform [T], not yet looked at.
+
+    Raises MediaError E1107 for another shape, and for a rate or length beyond the limits.
+    """
     if waveform.ndim not in (1, 2) or not np.issubdtype(waveform.dtype, np.floating):
         raise MediaError(
             "E1107",
@@ -141,24 +200,18 @@ def from_waveform(
         )
     n_channels = 1 if waveform.ndim == 1 else waveform.shape[1]
     check_header(source_rate, n_channels, len(waveform), name, limits)
-    with np.errstate(over="ignore", invalid="ignore"):  # _inspect refuses what is not finite
-        mono = (waveform if waveform.ndim == 1 else waveform.mean(axis=1)).astype(np.float32)
-    found = Recording(mono, source_rate, source_rate, n_channels, "array")
-    return _finish(found, sample_rate, name, limits)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+        mono: Waveform = (waveform if waveform.ndim == 1 else waveform.mean(axis=1)).astype(
+            np.float32, copy=False
+        )
+    return mono
 
 
 def _finish(found: Recording, sample_rate: int | None, name: str, limits: Limits) -> Recording:
     """Check what was decoded, then resample it; the same on every way in."""
-    if len(found.waveform) == 0:
-        raise MediaError("E1004", name, "no samples; expected sound. Record it again.")
-    if found.duration < limits.min_seconds:
-        raise MediaError(
-            "E1201",
-            name,
-            f"lasts {found.duration:.3f} s; expected at least {limits.min_seconds:g} s. "
-            f"Give a longer recording.",
-        )
-    warnings = (*found.warnings, *_inspect(found.waveform, found.source_rate, name))
+    inspector = Inspector(found.source_rate, name)
+    inspector.look(found.waveform)
+    warnings = (*found.warnings, *inspector.check(limits))
     waveform, rate = found.waveform, found.source_rate
     if sample_rate is not None and sample_rate != rate:
         waveform = soxr.resample(waveform, rate, sample_rate, quality="HQ")
@@ -183,37 +236,3 @@ def list_media(folder: Path) -> list[Path]:
 def write_audio(path: Path | str, waveform: Waveform, sample_rate: int = SAMPLE_RATE) -> None:
     """Write a waveform [T], −1 to 1, as 16-bit sound; the ending names the format (wav, flac)."""
     soundfile.write(str(path), waveform, sample_rate, subtype="PCM_16")
-
-
-def _inspect(waveform: Waveform, rate: int, name: str) -> list[MediaWarning]:
-    """Refuse what is not finite or absurdly large; warn of silence, clipping, narrow band."""
-    peak = float(max(waveform.max(), -waveform.min()))  # both are NaN if one sample is
-    if not np.isfinite(peak):
-        bad = np.flatnonzero(~np.isfinite(waveform))
-        raise MediaError(
-            "E1301",
-            name,
-            f"{len(bad):,} of {len(waveform):,} samples are not finite, the first at "
-            f"{bad[0] / rate:.3f} s; expected numbers. Export it again.",
-        )
-    if peak > _MAX_AMPLITUDE:
-        raise MediaError(
-            "E1302", name, f"amplitude {peak:.3g}; expected about 1. Export it again, scaled."
-        )
-    warnings = []
-    if rate < SAMPLE_RATE:
-        text = f"recorded at {rate:,} Hz: sound above {rate // 2:,} Hz is missing"
-        warnings.append(MediaWarning("W1105", text))
-    if waveform.max() - waveform.min() < 2 * _SILENCE:  # a constant is no sound
-        warnings.append(MediaWarning("W1304", "silence: nothing louder than -70 dB"))
-    elif peak > 1.0:
-        warnings.append(MediaWarning("W1303", f"beyond full scale: amplitude {peak:.2f}"))
-    offset = float(waveform.mean(dtype=np.float64))
-    if abs(offset) > _OFF_CENTRE:
-        text = f"not centred: its mean is {offset:.2f}; expected 0"
-        warnings.append(MediaWarning("W1305", text))
-    if peak >= _FULL_SCALE:
-        share = float(np.mean(np.abs(waveform) >= min(_FULL_SCALE, peak)))
-        if share > 0.01:
-            warnings.append(MediaWarning("W1306", f"clipped: {share:.0%} of samples at full scale"))
-    return warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -16,6 +17,22 @@ from affectus.media.recording import Limits, MediaWarning, Waveform
 
 _BLOCK = 1 << 18  # samples over all channels decoded at a time
 _MISSING = 0.02  # share of the announced samples that may be missing without a warning
+
+
+@dataclass
+class Decoding:
+    """A recording that is being decoded: `blocks` are its waveform [t], mono, one after another.
+
+    `rate` is in Hz. `warnings` are all there only once the last block is out; errors may come with
+    any block.
+    """
+
+    rate: int
+    n_channels: int
+    container: str
+    codec: str
+    blocks: Iterator[Waveform]
+    warnings: list[MediaWarning] = field(default_factory=list)
 
 
 def check_header(rate: int, n_channels: int, frames: int | None, name: str, limits: Limits) -> None:
@@ -34,10 +51,10 @@ def check_header(rate: int, n_channels: int, frames: int | None, name: str, limi
             f"{n_channels:,} channels; expected 1 to {limits.max_channels}. Mix it down.",
         )
     if frames is not None:
-        _check_length(frames, rate, n_channels, name, limits)
+        check_length(frames, rate, n_channels, name, limits)
 
 
-def _check_length(frames: int, rate: int, n_channels: int, name: str, limits: Limits) -> None:
+def check_length(frames: int, rate: int, n_channels: int, name: str, limits: Limits) -> None:
     """Refuse what is longer, or larger once decoded, than allowed; ask again while decoding."""
     if frames > limits.max_seconds * rate or frames * n_channels * 4 > limits.max_decoded_bytes:
         raise LimitError(
@@ -49,22 +66,24 @@ def _check_length(frames: int, rate: int, n_channels: int, name: str, limits: Li
         )
 
 
-def _collect(
-    blocks: Iterator[Waveform],
-    rate: int,
-    n_channels: int,
-    name: str,
-    limits: Limits,
-) -> Waveform:
-    """Average channels block by block ([T, C] each) under the limits; return [T]."""
-    pieces: list[Waveform] = []
+def _mix(
+    blocks: Iterator[Waveform], rate: int, n_channels: int, name: str, limits: Limits
+) -> Iterator[Waveform]:
+    """Average channels block by block, [T, C] to [T], under the limits."""
     n_frames = 0
     for block in blocks:
         n_frames += len(block)
-        _check_length(n_frames, rate, n_channels, name, limits)
-        with np.errstate(over="ignore", invalid="ignore"):  # _inspect refuses what is not finite
-            pieces.append(block[:, 0] if n_channels == 1 else block.mean(axis=1, dtype=np.float32))
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        check_length(n_frames, rate, n_channels, name, limits)
+        yield mix_down(block)
+
+
+def mix_down(block: Waveform) -> Waveform:
+    """Return the mean [T] of the channels [T, C]."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
+        mean: Waveform = block.mean(axis=1, dtype=np.float32)
+    return mean
 
 
 def decode_soundfile(
@@ -74,40 +93,54 @@ def decode_soundfile(
     limits: Limits,
     start: float,
     end: float | None,
-) -> tuple[Waveform, int, int, str, list[MediaWarning]]:
-    """Return (waveform [T], its rate in Hz, channels, codec, warnings) of what libsndfile reads."""
+) -> Decoding:
+    """Begin to decode what libsndfile reads."""
     if container == "wav":
         check_riff(file, name)
     try:
         sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:
         raise _refusal(_reason(error), container, name) from None
+    rate, n_channels, known = sound.samplerate, sound.channels, sound.frames
+    if known > 1 << 40:  # a FLAC that does not say; libsndfile loses the end of it
+        sound.close()
+        file.seek(0)
+        return decode_av(file, container, container, name, limits, start, end)
+    first, last = _to_samples(start, end, rate)
+    wanted = (known if last is None else min(known, last)) - first
+    check_header(rate, n_channels, wanted, name, limits)
+    if first and first >= known:
+        raise _beyond(start, known / rate, name)
+    warnings: list[MediaWarning] = []
+    pieces = _mix(
+        _read_sound(sound, first, wanted, container, name, warnings),
+        rate, n_channels, name, limits,
+    )  # fmt: skip
+    return Decoding(rate, n_channels, container, sound.subtype.lower(), pieces, warnings)
+
+
+def _read_sound(
+    sound: Any, first: int, wanted: int, container: str, name: str, warnings: list[MediaWarning]
+) -> Iterator[Waveform]:
+    """Yield [T, C] from `first` on, and tell what is missing at the end."""
+    n_frames = 0
     with sound:
-        rate, n_channels, known = sound.samplerate, sound.channels, sound.frames
-        codec = sound.subtype.lower()
-        if known > 1 << 40:  # a FLAC that does not say; libsndfile loses the end of it
-            file.seek(0)
-            return decode_av(file, container, container, name, limits, start, end)
-        first, last = _to_samples(start, end, rate)
-        wanted = (known if last is None else min(known, last)) - first
-        check_header(rate, n_channels, wanted, name, limits)
-        if first and first >= known:
-            raise _beyond(start, known / rate, name)
         try:
             if first:
                 sound.seek(first)
-            waveform = _collect(_sound_blocks(sound, wanted), rate, n_channels, name, limits)
+            for block in _sound_blocks(sound, wanted):
+                n_frames += len(block)
+                yield block
         except soundfile.LibsndfileError as error:
             text = f"{_reason(error)} Expected readable {container}."
             raise MediaError("E1402", name, text) from None
-    warnings = []
-    if len(waveform) < wanted:
-        text = f"decodes to {len(waveform) / rate:.2f} of {wanted / rate:.2f} s"
+        rate = sound.samplerate
+    if n_frames < wanted:
+        text = f"decodes to {n_frames / rate:.2f} of {wanted / rate:.2f} s"
         if container == "flac":
             raise MediaError("E1402", name, f"{text}; expected all of it. Copy the file again.")
-        if len(waveform) < wanted * (1 - _MISSING):
+        if n_frames < wanted * (1 - _MISSING):
             warnings.append(MediaWarning("W1101", f"cut off: {text}; the answer is for those"))
-    return waveform, rate, n_channels, codec, warnings
 
 
 def _to_samples(start: float, end: float | None, rate: int) -> tuple[int, int | None]:
@@ -175,10 +208,28 @@ def decode_av(
     limits: Limits,
     start: float,
     end: float | None,
-) -> tuple[Waveform, int, int, str, list[MediaWarning]]:
-    """Return (waveform [T], rate in Hz, channels, codec, warnings) by that demuxer of FFmpeg's."""
+) -> Decoding:
+    """Begin to decode by that demuxer of FFmpeg's."""
+    warnings: list[MediaWarning] = []
+    found = _read_av(file, demuxer, container, name, limits, start, end, warnings)
+    rate, n_channels, codec = next(found)
+    return Decoding(rate, n_channels, container, codec, found, warnings)
+
+
+def _read_av(
+    file: BinaryIO,
+    demuxer: str,
+    container: str,
+    name: str,
+    limits: Limits,
+    start: float,
+    end: float | None,
+    warnings: list[MediaWarning],
+) -> Iterator[Any]:
+    """Yield (rate in Hz, channels, codec), then the waveform [t] in blocks."""
     import av  # 0.15 s: only where libsndfile does not do
 
+    n_frames = 0
     try:
         with av.open(
             file, mode="r", format=demuxer, io_open=_refuse_open, metadata_errors="replace"
@@ -192,25 +243,24 @@ def decode_av(
                 )
             rate, n_channels, codec = stream.rate, stream.channels, stream.codec_context.name
             check_header(rate, n_channels, None, name, limits)
+            yield rate, n_channels, codec
             resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
             first, last = _to_samples(start, end, rate)
             blocks = _cut(_av_blocks(media.decode(stream), resampler, n_channels), first, last)
-            waveform = _collect(blocks, rate, n_channels, name, limits)
+            for block in _mix(blocks, rate, n_channels, name, limits):
+                n_frames += len(block)
+                yield block
             seconds = (media.duration or 0) / av.time_base
             # Beside a picture the sound may end earlier; of others the length is a guess.
             told = container in ("matroska", "flv") and not media.streams.video
     except (av.FFmpegError, PermissionError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaError("E1402", name, f"{reason}; expected readable {container}.") from None
-    if first and len(waveform) == 0:
+    if first and n_frames == 0:
         raise _beyond(start, seconds, name)
-    warnings = []
-    if told and end is None and len(waveform) / rate < (seconds - start) * (1 - _MISSING):
-        text = f"{len(waveform) / rate:.2f} of {seconds - start:.2f} s"
-        warnings.append(
-            MediaWarning("W1101", f"cut off: decodes to {text}; the answer is for those")
-        )
-    return waveform, rate, n_channels, codec, warnings
+    if told and end is None and n_frames / rate < (seconds - start) * (1 - _MISSING):
+        text = f"decodes to {n_frames / rate:.2f} of {seconds - start:.2f} s"
+        warnings.append(MediaWarning("W1101", f"cut off: {text}; the answer is for those"))
 
 
 def _cut(blocks: Iterator[Waveform], first: int, last: int | None) -> Iterator[Waveform]:

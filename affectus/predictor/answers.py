@@ -1,0 +1,48 @@
+"""What a prediction is: what the library returns, the command prints and the service sends."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Reason = Literal["unsure", "no speech"]
+
+NOT_FOR = ("employment", "education", "law-enforcement", "insurance")
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A stretch of a recording, `start` to `end` in seconds, and its scores by label.
+
+    `emotion` is None, and `reason` says why, where there is no answer; see `Prediction`.
+    """
+
+    start: float
+    end: float
+    emotion: str | None
+    scores: dict[str, float]
+    reason: Reason | None = None
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer for one recording.
+
+    `scores` sum to 1; they are empty where there is no speech. `emotion` is None where the model
+    abstains, and `reason` then says why: "unsure" (the best score is below the threshold) or "no
+    speech". `segments` follow one another without overlap; one covers all of a short recording.
+    `used` names the modalities heard or seen, `warnings` what the answer should be read with.
+    `model` is the model's name, `model_id` the start of its network's SHA-256, `card` how to read
+    what it can do, `not_for` what it must not be used for.
+    """
+
+    file: str
+    emotion: str | None
+    scores: dict[str, float]
+    segments: list[Segment]
+    used: list[str]
+    warnings: list[str]
+    model: str
+    reason: Reason | None = None
+    model_id: str = ""
+    card: str = ""
+    not_for: tuple[str, ...] = NOT_FOR

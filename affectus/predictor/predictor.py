@@ -1,0 +1,209 @@
+"""The predictor: recordings in, emotions out, by onnxruntime and numpy; never by torch.
+
+It takes the model's own extractor, as recorded in the folder, so what it hears is what was trained
+on. It knows nothing of manifests, stores or training. Nothing that it hears is kept or sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectus.adaptation import SpeakerProfile
+from affectus.errors import MediaError
+from affectus.media import Limits, from_waveform, open_audio, read_audio, take_samples
+from affectus.model_folder import find_model
+from affectus.predictor.answers import Prediction
+from affectus.predictor.labelling import Labelling
+from affectus.predictor.network import Frames, VoiceNetwork, Waveform
+from affectus.predictor.speech import SpeechDetection, find_detector
+from affectus.predictor.stream import Settings, Stream
+from affectus.predictor.windows import make_grid
+
+Source = Path | str | bytes | tuple[NDArray[np.float32], int]
+
+_BATCH = 16  # clips that go through the network at once
+_AHEAD = 64  # clips that are heard before the network is asked, so that batches are of like length
+
+
+class Predictor:
+    """A loaded model; safe to use from several threads.
+
+    `labels` are in the order of its scores, `facts` is its model.json, `extractor` computes its
+    features. `threads` is how many processors one answer may use. `speech` says how speech is told
+    from silence, noise and music: "auto" (Silero's network where the extra `vad` is installed, a
+    gate over levels otherwise), "silero", "energy" or "off".
+
+    Raises ModelError if the folder is incomplete or any file in it has changed.
+    """
+
+    def __init__(
+        self,
+        name_or_folder: Path | str = "voice",
+        *,
+        threads: int = 1,
+        speech: SpeechDetection = "auto",
+    ) -> None:
+        self._network = VoiceNetwork(find_model(name_or_folder), threads=threads)
+        self.facts = self._network.facts
+        self.labels = self.facts.labels
+        self.extractor = self._network.extractor
+        self._detector = find_detector(speech, self.extractor.sample_rate)
+
+    def predict(
+        self,
+        source: Source,
+        *,
+        window: float | None = None,
+        hop: float | None = None,
+        labels: str | None = None,
+        speaker: SpeakerProfile | None = None,
+        abstain: float | None = None,
+        smooth: bool = True,
+        limits: Limits = Limits(),
+    ) -> Prediction:
+        """Return the emotion of a file, its bytes, or a (waveform [T] or [T, C], rate in Hz) pair.
+
+        A recording of up to 10 s is answered as one clip; a longer one in windows of 3 s, a new one
+        each 1.5 s, smoothed into segments; the scores of the whole are the mean over the windows
+        with speech. `window` and `hop` (the window's length by default) set others, for short
+        recordings, too; `smooth` False gives each window as a segment. Memory does not grow with
+        the recording.
+
+        `labels`: "six", "seven" or "eight" in place of the model's own. `speaker`: the profile of
+        who speaks, of `learn_speaker`. `abstain`: the score below which there is no answer; the
+        model's own by default, 0 for never.
+
+        Raises MediaError if the recording cannot be used.
+        """
+        settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
+        stream, frames = self._hear(source, settings)
+        if frames is None:
+            return stream.conclude(None)
+        return stream.conclude(self._network.logits([frames], speaker)[0])
+
+    def predict_many(
+        self,
+        sources: Iterable[Source],
+        *,
+        window: float | None = None,
+        hop: float | None = None,
+        labels: str | None = None,
+        speaker: SpeakerProfile | None = None,
+        abstain: float | None = None,
+        smooth: bool = True,
+        limits: Limits = Limits(),
+        workers: int = 1,
+    ) -> Iterator[Prediction | MediaError]:
+        """Yield the prediction, or the MediaError that stands in its place, of each in turn.
+
+        Clips of like length go through the network together; scores are those of `predict` within
+        1e-5. `workers` threads decode and compute features.
+        """
+        settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
+
+        def hear(source: Source) -> tuple[Stream, Frames | None] | MediaError:
+            try:
+                return self._hear(source, settings)
+            except MediaError as error:
+                return error
+
+        remaining = iter(sources)
+        with ThreadPoolExecutor(workers) as pool:
+            while some := list(islice(remaining, _AHEAD)):
+                heard = list(pool.map(hear, some) if workers > 1 else map(hear, some))
+                yield from self._conclude(heard, settings)
+
+    def _conclude(
+        self, heard: list[tuple[Stream, Frames | None] | MediaError], settings: Settings
+    ) -> Iterator[Prediction | MediaError]:
+        clips = {
+            place: one[1]
+            for place, one in enumerate(heard)
+            if not isinstance(one, MediaError) and one[1] is not None
+        }
+        order = sorted(clips, key=lambda place: len(clips[place]))
+        logits: dict[int, NDArray[np.float64]] = {}
+        for first in range(0, len(order), _BATCH):
+            batch = order[first : first + _BATCH]
+            rows = self._network.logits([clips[place] for place in batch], settings.speaker)
+            logits.update(zip(batch, rows, strict=True))
+        for place, one in enumerate(heard):
+            yield one if isinstance(one, MediaError) else one[0].conclude(logits.get(place))
+
+    def stream(
+        self,
+        sample_rate: int,
+        *,
+        window: float | None = None,
+        hop: float | None = None,
+        labels: str | None = None,
+        speaker: SpeakerProfile | None = None,
+        abstain: float | None = None,
+        smooth: bool = True,
+        limits: Limits = Limits(),
+        name: str = "stream",
+    ) -> Stream:
+        """Return a recording in the making, for a microphone or a socket: feed it, finish it.
+
+        Settings are those of `predict`, and so is the answer in the end, whatever the pieces.
+        """
+        settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
+        take_samples(np.zeros(0, np.float32), sample_rate, name=name, limits=limits)  # the rate
+        return Stream(self._network, self._detector, settings, sample_rate, name)
+
+    def learn_speaker(
+        self,
+        clips: Iterable[Source],
+        profile: SpeakerProfile | None = None,
+        *,
+        limits: Limits = Limits(),
+    ) -> SpeakerProfile:
+        """Return the profile of a speaker after hearing some more clips of theirs, unlabelled.
+
+        Begin with none; clip by clip or all at once gives the same. No clip is kept. Raises
+        MediaError for one that cannot be used, ConfigError for a profile of other features.
+        """
+        waveforms = (self._read(source, limits) for source in clips)
+        return self._network.learn_speaker(waveforms, profile)
+
+    def _read(self, source: Source, limits: Limits) -> Waveform:
+        rate = self.extractor.sample_rate
+        if isinstance(source, tuple):
+            return from_waveform(*source, sample_rate=rate, limits=limits).waveform
+        return read_audio(source, sample_rate=rate, limits=limits).waveform
+
+    def _settings(
+        self,
+        window: float | None,
+        hop: float | None,
+        labels: str | None,
+        speaker: SpeakerProfile | None,
+        abstain: float | None,
+        smooth: bool,
+        limits: Limits,
+    ) -> Settings:
+        self._network.check_profile(speaker)
+        threshold = self.facts.abstain_below if abstain is None else abstain
+        labelling = Labelling(self.labels, labels, threshold)
+        return Settings(labelling, make_grid(window, hop, limits), smooth, speaker, limits)
+
+    def _hear(self, source: Source, settings: Settings) -> tuple[Stream, Frames | None]:
+        """Decode a recording into a stream; return it with the frames that are left to answer."""
+        if isinstance(source, tuple):
+            samples, rate = source
+            mono = take_samples(samples, rate, limits=settings.limits)
+            stream = Stream(self._network, self._detector, settings, rate, "array")
+            stream.take(mono)
+            return stream, stream.close()
+        name = "bytes" if isinstance(source, bytes) else str(source)
+        with open_audio(source, name=name, limits=settings.limits) as decoding:
+            stream = Stream(self._network, self._detector, settings, decoding.rate, name)
+            for block in decoding.blocks:
+                stream.take(block)
+            return stream, stream.close(decoding.warnings)
