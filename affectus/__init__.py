@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from affectus.extraction import extract_features
     from affectus.feature_files import export_features, import_features
     from affectus.features import create_extractor
+    from affectus.fusion import evaluate_fusion, fuse_runs
     from affectus.manifest import Clip, Manifest
     from affectus.media import read_audio
     from affectus.predictor import (
@@ -68,6 +69,7 @@ _HOME = {
     "extraction": ("extract_features",),
     "feature_files": ("export_features", "import_features"),
     "features": ("create_extractor",),
+    "fusion": ("evaluate_fusion", "fuse_runs"),
     "manifest": ("Clip", "Manifest"),
     "media": ("read_audio",),
     "predictor": (
@@ -89,9 +91,9 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "EMOTIONS", "AffectusError", "Clip", "Evaluation", "Experiment", "FeatureStore", "Manifest",
     "Prediction", "Predictions", "Predictor", "Segment", "SpeakerProfile", "Stream",
-    "audit_manifest", "check_split", "create_extractor",
-    "describe_features", "evaluate_predictions", "evaluate_run", "expected_clips",
-    "expected_counts", "export_features", "export_run", "extract_features", "import_features",
+    "audit_manifest", "check_split", "create_extractor", "describe_features", "evaluate_fusion",
+    "evaluate_predictions", "evaluate_run", "expected_clips", "expected_counts", "export_features",
+    "export_run", "extract_features", "fuse_runs", "import_features",
     "label_scheme", "list_corpora", "load_corpus", "load_model", "make_splits", "open_run",
     "parse_emotion", "predict_emotion", "read_audio", "read_experiment", "read_profile", "train",
     "write_profile", "write_report",

@@ -29,7 +29,7 @@ LEVELS = [
     {"corpora", "audit", "splits", "features", "models", "experiment"},
     {"synthesis", "extraction", "feature_files", "describe", "batches", "evaluation", "runs"},
     {"training", "export", "predictor", "report"},
-    {"demo"},
+    {"demo", "fusion"},
     {"cli"},
     {"__main__", "__init__"},
 ]

@@ -52,19 +52,23 @@ def evaluate(
     on: Annotated[str, typer.Option(help="dev, or test: the one command that opens it.")] = "dev",
     as_json: AsJson = False,
 ) -> None:
-    """Judge a run: scores with intervals by speaker, and an HTML report."""
+    """Judge a run or a fusion: scores with intervals by speaker, and an HTML report."""
     from affectus.errors import EvaluationError
+    from affectus.fusion import evaluate_fusion, is_fusion
     from affectus.report import write_report
     from affectus.runs import open_run, read_history, write_json
     from affectus.training import evaluate_run
 
     if on not in ("dev", "test"):
         raise EvaluationError(f"--on {on}: no such side; expected dev or test.")
-    opened = open_run(run)
-    found = evaluate_run(opened, on)
+    if is_fusion(run):
+        found, history = evaluate_fusion(run, on), []
+    else:
+        opened = open_run(run)
+        found, history = evaluate_run(opened, on), read_history(opened)
     write_json(found, run / f"evaluation_{on}.json")
     page = run / f"report_{on}.html"
-    write_report(found, page, [epoch._asdict() for epoch in read_history(opened)])
+    write_report(found, page, [epoch._asdict() for epoch in history])
     if as_json:
         print_json(found)
         return
@@ -89,6 +93,31 @@ def evaluate(
     for caution in found.cautions:
         print(f"Caution: {caution}")
     print(f"Report: {page}")
+
+
+@app.command()
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="Two runs or more, on the same folds.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Join the answers of runs (a voice and a face, two encoders), weighted on dev clips."""
+    from affectus.fusion import fuse_runs
+
+    fusion = fuse_runs(runs, out)
+    if as_json:
+        print_json(fusion)
+        return
+    everybody = tuple(range(len(runs)))
+    print_table(
+        ("fold", "dev clips", *(str(run) for run in runs)),
+        [
+            (weights.fold, weights.n_dev, *weights.values)
+            for weights in fusion.weights
+            if weights.runs == everybody
+        ],
+    )
+    print(f"{out}: {len(runs)} runs fused. Next: affectus evaluate {out}")
 
 
 @app.command()

@@ -1,0 +1,249 @@
+"""Late fusion: the pool by its formula, weights of dev clips alone, misfits refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from small_run import prepare
+
+from affectus import fusion as fusion_module
+from affectus.cli import run
+from affectus.errors import EvaluationError
+from affectus.evaluation import Predictions
+from affectus.experiment import make_experiment
+from affectus.fusion import (
+    evaluate_fusion,
+    fuse_runs,
+    fuse_side,
+    is_fusion,
+    read_fusion,
+)
+from affectus.fusion.pooling import fit_weights, pool
+from affectus.manifest import Manifest
+from affectus.training import train
+
+LABELS = ("neutral", "happy", "sad", "angry")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with two runs of two folds on the same tones: runs/tones and runs/plain."""
+    place = tmp_path_factory.mktemp("fusion")
+    first = prepare(place, training={"epochs": 2, "batch_size": 8})
+    train(first, place / "runs")
+    plain = {
+        "name": "plain",
+        "manifest": first.manifest,
+        "store": first.store,
+        "labels": {"scheme": "four"},
+        "features": first.features,
+        "split": {"protocol": "sequential-6fold", "folds": [1, 2]},
+        "model": {"name": "logistic", "cost": 0.01},
+        "augmentation": {"gain_db": 0.0},
+    }
+    train(make_experiment(plain), place / "runs")
+    return place
+
+
+@pytest.fixture
+def runs(place):
+    return [place / "runs" / name for name in ("tones", "plain")]
+
+
+# --- the arithmetic ---
+
+
+def test_the_pool_is_the_product_of_powers():
+    # By hand: 0.5^1 * 0.9^2 = 0.405 and 0.5^1 * 0.1^2 = 0.005; together 0.41.
+    logs = np.log([[[0.5, 0.5]], [[0.9, 0.1]]])
+    np.testing.assert_allclose(pool(logs, np.array([1.0, 2.0])), [[0.405 / 0.41, 0.005 / 0.41]])
+
+
+def test_weights_are_those_of_the_least_loss_on_a_fine_grid():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 80)
+    logits = rng.normal(0, 1, (2, 80, 3))
+    logits[0, np.arange(80), truth] += 1.5
+    logits[1, np.arange(80), truth] += 0.7
+    logs = logits - np.log(np.exp(logits).sum(2, keepdims=True))
+
+    def loss(one, other):
+        mixed = one * logs[0] + other * logs[1]
+        own = mixed[np.arange(80), truth] - np.log(np.exp(mixed).sum(1))
+        return -own.sum() + 0.5 * ((one - 0.5) ** 2 + (other - 0.5) ** 2)
+
+    grid = np.linspace(0, 2.5, 126)
+    best = min((loss(one, other), one, other) for one in grid for other in grid)
+    np.testing.assert_allclose(fit_weights(logs, truth), best[1:], atol=0.02)
+
+
+def test_a_run_that_says_the_opposite_counts_nothing():
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 2, 60)
+    good = np.where(np.eye(2)[truth] == 1, 0.7, 0.3)
+    logs = np.log(np.stack([good, 1 - good]))
+    weights = fit_weights(logs, truth)
+    assert weights[1] == 0
+    assert weights[0] > 0.5
+
+
+def test_weights_stay_finite_where_every_clip_is_answered_rightly():
+    truth = np.arange(40) % 2
+    sure = np.where(np.eye(2)[truth] == 1, 0.99, 0.01)
+    assert np.isfinite(fit_weights(np.log(np.stack([sure, sure])), truth)).all()
+
+
+# --- runs ---
+
+
+def test_fused_scores_are_the_pool_of_both_runs_with_the_folds_own_weights(place, runs):
+    fusion = fuse_runs(runs, place / "fused")
+    assert is_fusion(place / "fused")
+    assert read_fusion(place / "fused") == fusion
+    fused = fuse_side(place / "fused", "test")
+    parts = [Predictions.read(runs[i] / "fold-2" / "predictions_test.csv") for i in (0, 1)]
+    weights = fusion.of("fold-2", (0, 1))
+    row = fused.clip_ids.index(parts[0].clip_ids[3])
+    other = parts[1].clip_ids.index(parts[0].clip_ids[3])
+    product = parts[0].scores[3] ** weights[0] * parts[1].scores[other] ** weights[1]
+    np.testing.assert_allclose(fused.scores[row], product / product.sum(), rtol=1e-6)
+    assert Predictions.read(place / "fused" / "predictions_test.csv").clip_ids == fused.clip_ids
+
+
+def test_fitting_opens_no_test_side(place, runs, monkeypatch):
+    opened = []
+    inner = fusion_module.predict_side
+    monkeypatch.setattr(
+        fusion_module, "predict_side", lambda run, side: opened.append(side) or inner(run, side)
+    )
+    fuse_runs(runs, place / "closed")
+    assert set(opened) == {"dev"}
+
+
+def test_a_fusion_is_judged_like_a_run(place, runs):
+    fuse_runs(runs, place / "judged")
+    found = evaluate_fusion(place / "judged", "test")
+    assert (found.n_answered, found.n_planned) == (24, 24)
+    assert found.side == "test"
+    assert found.protocol["name"] == "sequential-6fold"
+    assert [part["run"] for part in found.provenance["fused"]] == [str(run) for run in runs]
+    assert 0 <= found.uar.value <= 1
+
+
+def test_what_limits_a_run_limits_the_fusion(place, runs):
+    fusion = fuse_runs(runs, place / "limits")
+    assert evaluate_fusion(place / "limits").cautions[: len(fusion.cautions)] == list(
+        fusion.cautions
+    )
+
+
+def drop_dev_answers(run, n):
+    """Leave out the last n dev predictions of a run's first fold, as of films without a face."""
+    path = run / "fold-1" / "predictions_dev.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:-n]) + "\n")
+
+
+def test_clips_that_a_run_did_not_answer_are_answered_by_the_others(place, runs, tmp_path):
+    less = tmp_path / "less"
+    shutil.copytree(runs[1], less)
+    drop_dev_answers(less, 3)
+    fusion = fuse_runs([runs[0], less], tmp_path / "fused")
+    alone = fusion.of("fold-1", (0,))
+    found = fuse_side(tmp_path / "fused", "dev")
+    kept = Predictions.read(less / "fold-1" / "predictions_dev.csv").clip_ids
+    own = Predictions.read(runs[0] / "fold-1" / "predictions_dev.csv")
+    missing = [i for i in own.clip_ids if i not in kept]
+    assert len(missing) == 3
+    for clip_id in missing:
+        power = own.scores[own.clip_ids.index(clip_id)] ** alone[0]
+        np.testing.assert_allclose(
+            found.scores[found.clip_ids.index(clip_id)], power / power.sum(), rtol=1e-6
+        )
+
+
+def test_recordings_of_one_take_are_paired(place, runs, tmp_path):
+    # The second run is of other files (films, say) of the same performances.
+    film = tmp_path / "film"
+    shutil.copytree(runs[1], film)
+    manifest = Manifest.read(place / "manifest.csv")
+    voices = Manifest(tuple(replace(c, take=f"take:{c.clip_id}") for c in manifest))
+    films = Manifest(tuple(replace(c, clip_id=f"{c.clip_id}-film") for c in voices))
+    films.write(tmp_path / "films.csv")
+    shutil.copytree(runs[0], tmp_path / "voice")
+    voices.write(tmp_path / "voices.csv")
+    old = str(place / "manifest.csv")
+    for member, table in ((film, "films.csv"), (tmp_path / "voice", "voices.csv")):
+        path = member / "experiment.toml"
+        path.write_text(path.read_text().replace(old, str(tmp_path / table)))
+    for path in (film / "splits.json", *film.glob("fold-*/predictions_dev.csv")):
+        text = path.read_text()
+        for clip in manifest:
+            for after in ('"', ","):
+                text = text.replace(f"{clip.clip_id}{after}", f"{clip.clip_id}-film{after}")
+        path.write_text(text)
+    fuse_runs([tmp_path / "voice", film], tmp_path / "paired")
+    fuse_runs(runs, tmp_path / "same")
+    np.testing.assert_allclose(
+        fuse_side(tmp_path / "paired", "dev").scores, fuse_side(tmp_path / "same", "dev").scores
+    )
+
+
+# --- what is refused ---
+
+
+def test_one_run_is_no_fusion(runs, tmp_path):
+    with pytest.raises(EvaluationError, match="1 runs to be fused; expected 2 to 6"):
+        fuse_runs(runs[:1], tmp_path / "fused")
+
+
+def test_a_folder_that_is_there_is_kept(place, runs):
+    with pytest.raises(EvaluationError, match="there already; expected a new folder"):
+        fuse_runs(runs, place / "runs")
+
+
+def change(run, old, new):
+    for path in (run / "experiment.toml", run / "splits.json"):
+        path.write_text(path.read_text().replace(old, new))
+
+
+def test_other_labels_are_refused(place, runs, tmp_path):
+    shutil.copytree(runs[1], tmp_path / "other")
+    change(tmp_path / "other", 'scheme = "four"', 'scheme = "six"')
+    with pytest.raises(EvaluationError, match=r"answers with 6 labels.*expected what .*4 labels"):
+        fuse_runs([runs[0], tmp_path / "other"], tmp_path / "fused")
+
+
+def test_other_folds_are_refused(place, runs, tmp_path):
+    shutil.copytree(runs[1], tmp_path / "other")
+    change(tmp_path / "other", '"fold-2"', '"fold-3"')
+    (tmp_path / "other" / "fold-2").rename(tmp_path / "other" / "fold-3")
+    with pytest.raises(EvaluationError, match=r"expected those of .*: fold-1, fold-2"):
+        fuse_runs([runs[0], tmp_path / "other"], tmp_path / "fused")
+
+
+def test_a_run_that_was_trained_on_the_others_test_speakers_is_refused(place, runs, tmp_path):
+    shutil.copytree(runs[1], tmp_path / "other")
+    path = tmp_path / "other" / "splits.json"
+    path.write_text(path.read_text().replace('"train"', '"?"').replace('"test"', '"train"')
+                    .replace('"?"', '"test"'))  # fmt: skip
+    with pytest.raises(EvaluationError, match=r"fold-1: .* on side train of one run and test of"):
+        fuse_runs([runs[0], tmp_path / "other"], tmp_path / "fused")
+
+
+def test_a_damaged_fusion_is_refused(tmp_path):
+    (tmp_path / "fusion.json").write_text("{}")
+    with pytest.raises(EvaluationError, match=r"expected a fusion\. Make one: affectus fuse"):
+        read_fusion(tmp_path)
+
+
+def test_the_commands_fuse_and_judge(place, runs, capsys):
+    out = place / "commanded"
+    assert run(["fuse", *map(str, runs), "-o", str(out)]) == 0
+    assert "2 runs fused" in capsys.readouterr().out
+    assert run(["evaluate", str(out), "--on", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_answered"] == 24
+    assert (out / "evaluation_test.json").is_file()
+    assert "commanded" in (out / "report_test.html").read_text("utf-8")
