@@ -29,7 +29,6 @@ import msgspec
 
 from affectus.emotions import LabelScheme, label_scheme
 from affectus.errors import ConfigError, LabelError, nearest
-from affectus.files import replacing
 from affectus.experiment.tables import (
     AugmentationConfig,
     LabelConfig,
@@ -37,6 +36,7 @@ from affectus.experiment.tables import (
     TrainingConfig,
 )
 from affectus.experiment.toml import apply_change, parse_changes, toml_lines
+from affectus.files import replacing
 
 __all__ = [
     "AugmentationConfig", "Experiment", "LabelConfig", "SplitConfig", "TrainingConfig",
