@@ -84,3 +84,12 @@ def test_every_error_code_of_the_gate_is_listed_in_its_module():
     listed = set(re.findall(r"\b[EW]\d{4}\b", affectus.media.__doc__))
     used = set(re.findall(r'"([EW]\d{4})"', text))
     assert used <= listed
+
+
+def test_every_code_has_its_cause_and_remedy():
+    table = (ROOT / "docs/codes.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([EW]\d{4}) \| (.+) \| (.+) \|$", table, flags=re.MULTILINE)
+    explained = [code for code, _, _ in rows]
+    assert len(explained) == len(set(explained))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "affectus").rglob("*.py"))
+    assert set(explained) == set(re.findall(r'"([EW]\d{4})"', source))
