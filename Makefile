@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPORA ?= corpora
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: help demo test check format test-corpora bench torture clean
+.PHONY: help demo test check format test-corpora bench torture docs clean
 
 help:
 	@echo "make demo           the whole chain on a synthetic corpus"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-corpora   tests on real corpora: CORPORA=FOLDER with ravdess/ in it"
 	@echo "make bench          speed beside peers"
 	@echo "make torture        kills, full disks, damaged files, lost nodes: most of an hour"
+	@echo "make docs           the documentation as a site, in build/site"
 	@echo "make clean          remove what was built"
 
 # One pip call for everything, so that no later package resolves torch again.
@@ -58,6 +59,11 @@ bench: $(VENV)/dev.stamp
 torture: $(VENV)/dev.stamp
 	$(PIP_INSTALL) -e '.[dev,ray]'
 	$(BIN)/python -m torture
+
+docs: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
