@@ -10,7 +10,7 @@ from affectus import store as store_module
 from affectus.cli import run
 from affectus.errors import StoreError
 from affectus.extraction import extract_features
-from affectus.store import FeatureStore
+from affectus.store import FeatureStore, locked, repair, write_shard
 from affectus.store.repair import examine_store
 
 
@@ -194,6 +194,40 @@ def test_a_store_that_others_write_is_not_touched(store):
     refused = pytest.raises(StoreError, match="being written by process")
     with FeatureStore(store) as opened, opened.writing(), refused:
         examine_store(store)
+
+
+def test_each_shard_is_read_once(store, monkeypatch):
+    read = []
+    whole, digest = repair.read_shard, repair.hashlib.file_digest
+    monkeypatch.setattr(repair, "read_shard", lambda path: read.append(path) or whole(path))
+    monkeypatch.setattr(
+        repair.hashlib, "file_digest", lambda file, name: read.append(file) or digest(file, name)
+    )
+    assert examine_store(store).ok
+    assert sorted(read) == [shard(store, number) for number in range(4)]
+
+
+def test_a_damaged_index_that_others_write_is_not_touched(store):
+    (store / "index.sqlite").write_bytes(b"text in the place of an index " * 200)
+    with locked(store), pytest.raises(StoreError, match="being written by process"):
+        examine_store(store)
+    assert not (store / "quarantine").exists()
+
+
+def test_a_store_of_before_there_were_notes_is_sound_and_stays(store):
+    index = sqlite3.connect(store / "index.sqlite", isolation_level=None)
+    for number in range(4):
+        with FeatureStore(store) as opened:
+            arrays = dict(opened._shard("logmel", number))
+        sha256 = write_shard(store, "logmel", number, {k: a.copy() for k, a in arrays.items()})
+        index.execute("UPDATE shards SET sha256 = ? WHERE shard = ?", (sha256, number))
+    index.executescript("DROP TABLE fingerprints; PRAGMA user_version = 1;")
+    index.close()
+    before = shards_of(store)
+    assert examine_store(store, mend=False).ok
+    assert examine_store(store).ok
+    assert shards_of(store) == before
+    assert not (store / "quarantine").exists()
 
 
 def test_sqlite_itself_agrees(store):

@@ -47,6 +47,7 @@ __all__ = [
     "Note",
     "Result",
     "disk_errors",
+    "locked",
     "read_shard",
     "shard_path",
     "write_shard",
@@ -80,6 +81,34 @@ CREATE TABLE fingerprints (
 ) WITHOUT ROWID;
 """
 _VERSION = 2  # 1 had no fingerprints; it is read, and becomes 2 when it is written
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from writing the store at `folder`; its index need not be sound for that.
+
+    Raises StoreError if somebody writes it.
+    """
+    with disk_errors(folder):
+        lock = (folder / "lock").open("a+")
+    with lock:
+        with disk_errors(folder):
+            _take(lock, folder)
+        yield
+
+
+def _take(lock: TextIO, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise StoreError(
+            f"{folder}: being written by process {lock.read().strip() or '?'}; "
+            f"expected nobody. Wait for it, or use another folder."
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
 
 
 @dataclass(frozen=True)
@@ -204,18 +233,19 @@ class FeatureStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the store for writing; a second writer is refused in words, not kept waiting."""
-        with disk_errors(self.folder):
-            lock = (self.folder / "lock").open("a+")
-        with lock:
-            with disk_errors(self.folder):
-                self._lock(lock)
-                for orphan in self.folder.glob(".*.tmp"):
-                    orphan.unlink(missing_ok=True)
-                if self._version() == 1:
-                    self._index.executescript(
-                        f"BEGIN; {_FINGERPRINTS} PRAGMA user_version = {_VERSION}; COMMIT;"
-                    )
+        with locked(self.folder):
+            self.tidy()
             yield
+
+    def tidy(self) -> None:
+        """Delete what a killed run left half written, and bring the index to this version."""
+        with disk_errors(self.folder):
+            for orphan in self.folder.glob(".*.tmp"):
+                orphan.unlink(missing_ok=True)
+            if self._version() == 1:
+                self._index.executescript(
+                    f"BEGIN; {_FINGERPRINTS} PRAGMA user_version = {_VERSION}; COMMIT;"
+                )
 
     def define(self, name: str, record: Mapping[str, Any]) -> None:
         """Record a feature set's extractor, or check that it is the one recorded before.
@@ -334,19 +364,6 @@ class FeatureStore:
         self.commit(name, shard, sha256, [result for _, result in note.items])
 
     # --- inside ---
-
-    def _lock(self, lock: TextIO) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise StoreError(
-                f"{self.folder}: being written by process {lock.read().strip() or '?'}; "
-                f"expected nobody. Wait for it, or use another folder."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
 
     @staticmethod
     def _want(index: sqlite3.Connection, items: Iterable[tuple[str, str]]) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from affectus.errors import StoreError
-from affectus.store import FeatureStore
+from affectus.store import FeatureStore, Note, locked
 from affectus.store.shards import disk_errors, read_shard, shard_path
 
 _INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
@@ -47,89 +48,108 @@ def examine_store(folder: Path | str, *, mend: bool = True) -> StoreHealth:
     store or is being written, DiskError if it cannot be written.
     """
     folder = Path(folder)
-    files = sorted(path for path in folder.glob("*.safetensors") if _SHARD.fullmatch(path.name))
-    if not files and not (folder / "index.sqlite").exists():
+    if not (folder / "index.sqlite").exists() and not _shards_in(folder):
         raise StoreError(
             f"{folder}: no feature store; expected a folder with index.sqlite or shards. Give one."
         )
-    index_sound = _index_is_sound(folder)
-    if not index_sound and mend:
-        _rebuild(folder, files)
-    if not index_sound and not mend:
-        bad = tuple(path.name for path in files if not _has_sound_note(path))
-        return StoreHealth(False, len(files) - len(bad), bad, (), {}, False)
-    with FeatureStore(folder) as store:
-        if not mend:
-            damaged, strays, n_sound = _look(store, files)
-            return StoreHealth(True, n_sound, damaged, strays, _missing(store), False)
-        with store.writing():
-            damaged, strays, n_sound = _look(store, files)
-            for name in damaged:
-                _plan_again(store, folder / name)
-            for name in (*damaged, *strays):
-                _set_aside(folder / name)
-        return StoreHealth(index_sound, n_sound, damaged, strays, _missing(store), True)
-
-
-def _index_is_sound(folder: Path) -> bool:
-    if not (folder / "index.sqlite").exists():
-        return False
-    try:
+    if not mend:
+        return _look(folder)
+    with locked(folder):
+        health = _look(folder)
+        if not health.index_sound:
+            _rebuild(folder)
         with FeatureStore(folder) as store:
-            (health,) = store._query("PRAGMA integrity_check")[0]
-            list(store.features())
-            return bool(health == "ok") and all(
-                _agrees(store, *row)
-                for row in store._query("SELECT name, shard, sha256 FROM shards")
-            )
-    except (StoreError, sqlite3.Error, ValueError, TypeError):
-        return False
+            store.tidy()
+            if health.index_sound:
+                for name in health.damaged:
+                    _plan_again(store, folder / name)
+                for name in (*health.damaged, *health.strays):
+                    _set_aside(folder / name)
+            return replace(health, missing=_missing(store), mended=True)
 
 
-def _agrees(store: FeatureStore, name: str, shard: int, sha256: str) -> bool:
-    """Whether the index says of a shard's items what its note does; true of a damaged shard."""
+def _shards_in(folder: Path) -> list[Path]:
+    """Return the files of shards, by set and number."""
+    return sorted(path for path in folder.glob("*.safetensors") if _SHARD.fullmatch(path.name))
+
+
+def _look(folder: Path) -> StoreHealth:
+    """Say what is wrong with a store. Each shard is read once, twice where the index is damaged."""
+    files = _shards_in(folder)
+    with suppress(StoreError, sqlite3.Error, ValueError, TypeError), FeatureStore(folder) as store:
+        damaged = _find_damaged(store)
+        if damaged is not None:
+            (n_shards,) = store._query("SELECT COUNT(*) FROM shards")[0]
+            strays = _find_strays(store, files)
+            n_sound = n_shards - len(damaged)
+            return StoreHealth(True, n_sound, damaged, strays, _missing(store), False)
+    bad = tuple(path.name for path in files if _read(path)[1] is None)
+    return StoreHealth(False, len(files) - len(bad), bad, (), {}, False)
+
+
+def _find_damaged(store: FeatureStore) -> tuple[str, ...] | None:
+    """Return the shards that are damaged or gone; None if the index is not to be trusted.
+
+    It is not where SQLite says so, or where it says of a sound shard's items another thing than
+    their note.
+    """
+    if store._query("PRAGMA integrity_check")[0] != ("ok",):
+        return None
+    records = {name: store.record(name) for name in store.features()}
+    damaged = []
+    for name, shard, sha256 in store._query("SELECT name, shard, sha256 FROM shards"):
+        path = shard_path(store.folder, name, shard)
+        found, note = _read(path)
+        if found != sha256:
+            damaged.append(path.name)
+        elif note is not None and (
+            records.get(name) != note.record or not _agrees(store, name, shard, note)
+        ):
+            return None
+    return tuple(sorted(damaged))
+
+
+def _read(path: Path) -> tuple[str, Note | None]:
+    """Return a shard's SHA-256, '' if it is gone, and its note, None if it has no sound one."""
     try:
-        found, note = read_shard(shard_path(store.folder, name, shard))
-    except StoreError:
-        return True
-    if found != sha256:
-        return True
+        return read_shard(path)
+    except StoreError:  # damaged, or of before there were notes
+        try:
+            with path.open("rb") as opened:
+                return hashlib.file_digest(opened, "sha256").hexdigest(), None
+        except OSError:
+            return "", None
+
+
+def _agrees(store: FeatureStore, name: str, shard: int, note: Note) -> bool:
+    """Whether the index says of a shard's items what its note does."""
+    heard, join = ("fingerprint", "LEFT JOIN fingerprints USING (name, key)")
+    if store._version() == 1:  # which had none
+        heard, join = "NULL", ""
+        note = note._replace(items=[(i, r._replace(fingerprint=None)) for i, r in note.items])
     said = {
         (clip_id, "failed" if result.code else "done", *result) for clip_id, result in note.items
     }
     entered = store._query(
-        "SELECT clip_id, state, key, n_frames, audio_sha256, code, reason, fingerprint FROM items "
-        "LEFT JOIN fingerprints USING (name, key) "
-        "WHERE name = ? AND shard = ? AND state != 'planned'",
+        f"SELECT clip_id, state, key, n_frames, audio_sha256, code, reason, {heard} FROM items "
+        f"{join} WHERE name = ? AND shard = ? AND state != 'planned'",
         name,
         shard,
     )
-    return store.record(name) == note.record and said.issuperset(map(tuple, entered))
+    return said.issuperset(map(tuple, entered))
 
 
-def _look(store: FeatureStore, files: list[Path]) -> tuple[tuple[str, ...], tuple[str, ...], int]:
-    """Return shards that are damaged or gone, files that are no shard of the index, sound ones."""
-    entered = {
-        shard_path(store.folder, name, shard).name: sha256
-        for name, shard, sha256 in store._query("SELECT name, shard, sha256 FROM shards")
-    }
+def _find_strays(store: FeatureStore, files: list[Path]) -> tuple[str, ...]:
+    """Return files that are no shard of the index."""
     # A run killed between writing a shard and entering it leaves one; the next run makes it again.
-    waiting = {
+    known = {
         shard_path(store.folder, name, shard).name
-        for name, shard in store._query("SELECT name, shard FROM items WHERE state = 'planned'")
+        for name, shard in store._query(
+            "SELECT name, shard FROM shards UNION "
+            "SELECT name, shard FROM items WHERE state = 'planned'"
+        )
     }
-    there = {path.name for path in files}
-    strays = tuple(sorted(there - entered.keys() - waiting))
-    damaged = []
-    for file, sha256 in sorted(entered.items()):
-        try:
-            with (store.folder / file).open("rb") as opened:
-                found = hashlib.file_digest(opened, "sha256").hexdigest()
-        except OSError:
-            found = ""
-        if found != sha256:
-            damaged.append(file)
-    return tuple(damaged), strays, len(entered) - len(damaged)
+    return tuple(sorted({path.name for path in files} - known))
 
 
 def _plan_again(store: FeatureStore, path: Path) -> None:
@@ -146,28 +166,19 @@ def _plan_again(store: FeatureStore, path: Path) -> None:
         )
 
 
-def _rebuild(folder: Path, files: list[Path]) -> None:
-    """Make the index again from the notes of the shards."""
+def _rebuild(folder: Path) -> None:
+    """Make the index again from the notes of the shards, and put aside those without."""
     for name in _INDEX:
         _set_aside(folder / name)
-    with FeatureStore(folder, create=True) as store, store.writing():
-        for path in files:  # by number: what was tried again later stands in a later one
-            try:
-                sha256, note = read_shard(path)
-            except StoreError:
+    with FeatureStore(folder, create=True) as store:
+        for path in _shards_in(folder):  # what was tried again later stands in a later one
+            sha256, note = _read(path)
+            if note is None:
                 _set_aside(path)
                 continue
             found = _SHARD.fullmatch(path.name)
             assert found is not None
             store.adopt(found["name"], int(found["shard"]), sha256, note)
-
-
-def _has_sound_note(path: Path) -> bool:
-    try:
-        read_shard(path)
-    except StoreError:
-        return False
-    return True
 
 
 def _set_aside(path: Path) -> None:
