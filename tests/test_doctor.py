@@ -9,7 +9,8 @@ from test_extraction import LOGMEL, faults_of, shards_of, write_clips
 from affectus import store as store_module
 from affectus.cli import run
 from affectus.errors import StoreError
-from affectus.extraction import extract_features
+from affectus.extraction import extract_features, mend_store
+from affectus.feature_files import export_features, import_features
 from affectus.store import FeatureStore, locked, repair, write_shard
 from affectus.store.repair import examine_store
 
@@ -188,6 +189,32 @@ def test_the_command_mends_and_makes_again(store, clean, manifest, tmp_path, cap
     assert faults_of(store, clean) == []
     assert run(["doctor", str(store), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["now"]["n_sound"] == 4
+
+
+def test_clips_of_a_shard_that_was_lost_with_the_index_are_made_again(store, clean, manifest):
+    (store / "index.sqlite").unlink()
+    shard(store, 1).unlink()  # of which nothing is known any more
+    told = []
+    mended = mend_store(store, manifest, on_progress=lambda *numbers: told.append(numbers))
+    assert not mended.found.index_sound and mended.now.ok
+    assert told == [("logmel", 3, 1, 3)]
+    assert faults_of(store, clean) == []
+
+
+def test_what_was_imported_is_left_to_another_import(store, manifest, tmp_path):
+    export_features_to_import(store, manifest, tmp_path / "npz")
+    import_features([tmp_path / "npz"], manifest, store, "theirs")
+    (damaged,) = store.glob("theirs-*0.safetensors")
+    flip(damaged, -1)
+    flip(shard(store, 0), -1)
+    mended = mend_store(store, manifest)
+    assert mended.imported == ("theirs",)
+    assert mended.now.missing == {"logmel": 0, "theirs": 3}
+
+
+def export_features_to_import(store, manifest, folder):
+    with FeatureStore(store) as opened:
+        export_features(opened, manifest, folder)
 
 
 def test_a_store_that_others_write_is_not_touched(store):

@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from affectus import extraction, workers
 from affectus import store as store_module
+from affectus import workers
 from affectus.cli.features import extract
 from affectus.corpora import load_corpus
 from affectus.errors import ConfigError, DiskError, ExtractionError, StoreError
@@ -32,9 +32,12 @@ from affectus.extraction import (
     Failure,
     check_coverage,
     count_without_fingerprint,
+    engine,
     extract_features,
     near_pairs,
+    progress,
     read_progress,
+    shards,
     sound_hashes,
 )
 from affectus.features import create_extractor
@@ -140,7 +143,7 @@ def test_other_parameters_are_refused_in_the_same_store(clean, manifest):
 
 def test_another_decoder_is_refused_in_the_same_store(clean, manifest, monkeypatch):
     # libsndfile and FFmpeg disagree about the same bytes, and so do their versions.
-    monkeypatch.setattr(extraction, "decoder_version", lambda: "libsndfile 0.1")
+    monkeypatch.setattr(engine, "decoder_version", lambda: "libsndfile 0.1")
     with pytest.raises(StoreError, match=r"decoder is .+ there and 'libsndfile 0\.1' here"):
         extract_features(manifest, LOGMEL, clean)
 
@@ -518,8 +521,8 @@ def test_a_clip_that_harms_its_worker_fails_and_the_others_go_on(
             harm()
         return extract_clip(clip, *others)
 
-    extract_clip = extraction._extract_clip
-    monkeypatch.setattr(extraction, "_extract_clip", extract_or_harm)
+    extract_clip = shards._extract_clip
+    monkeypatch.setattr(shards, "_extract_clip", extract_or_harm)
     # Forked from here, so that the children are harmed, too.
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: FORK)
     began = time.monotonic()
@@ -585,7 +588,7 @@ def test_how_far_a_run_is_can_be_read_from_elsewhere(tmp_path, manifest, monkeyp
     def read(*_):
         told.append(read_progress(tmp_path / "store"))
 
-    monkeypatch.setattr(extraction.time, "time", iter(range(1_000, 9_000, 2)).__next__)
+    monkeypatch.setattr(progress.time, "time", iter(range(1_000, 9_000, 2)).__next__)
     extract_features(manifest, LOGMEL, tmp_path / "store", on_progress=read)
     assert [(p.process, p.host, p.total) for p in told] == [
         (os.getpid(), socket.gethostname(), N_CLIPS)
@@ -715,9 +718,7 @@ def test_a_user_s_table_is_extracted_as_it_is_imported(tmp_path, manifest):
 def kill_when(name, count):
     """Kill this process at the given call: before or after it, or in the middle of a file."""
     moment, _, function = name.partition(" ")
-    owner = (
-        FeatureStore if function == "commit" else extraction if function == "write_shard" else os
-    )
+    owner = FeatureStore if function == "commit" else shards if function == "write_shard" else os
     real = getattr(owner, function)
     calls = [0]
 

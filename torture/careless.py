@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from affectus import extraction
 from affectus.cli import run
+from affectus.extraction import engine
 from affectus.store import FeatureStore, shard_path
 
-_make_shard = extraction._make_shard
+_make_shard = engine.make_shard
 _commit = FeatureStore.commit
 
 
@@ -38,6 +38,6 @@ def commit_first(self: FeatureStore, name: str, shard: int, *others: Any) -> Non
 if __name__ == "__main__":
     from torture import careless
 
-    extraction._make_shard = careless.make_shard_beside
+    engine.make_shard = careless.make_shard_beside
     FeatureStore.commit = careless.commit_first  # type: ignore[method-assign]
     sys.exit(run(sys.argv[1:]))

@@ -277,28 +277,23 @@ def doctor(
     as_json: AsJson = False,
 ) -> int:
     """Check every hash of a store; mend the index, put damaged shards aside, make them again."""
-    from affectus.extraction import extract_features
-    from affectus.features import restore_extractor
+    from affectus.extraction import Mended, mend_store
     from affectus.manifest import Manifest
-    from affectus.store import FeatureStore
     from affectus.store.repair import examine_store
 
-    health = found = examine_store(store, mend=not check)
-    if manifest is not None and not check:
-        for name in [name for name, n in found.missing.items() if n]:
-            with FeatureStore(store) as opened:
-                record = opened.record(name)
-            if record.pop("decoder", None) is None:
-                say(f"'{name}' was imported; import it again to make what is missing")
-                continue
-            with progress(f"extracting {name}") as advance:
-                extract_features(
-                    Manifest.read(manifest),
-                    restore_extractor(record),
-                    store,
-                    on_progress=lambda n, failed, total: advance(n, total, ""),
-                )
-        health = examine_store(store)
+    if check:
+        looked = examine_store(store, mend=False)
+        mended = Mended(looked, looked)
+    else:
+        with progress("extracting") as advance:
+            mended = mend_store(
+                store,
+                Manifest.read(manifest) if manifest else None,
+                on_progress=lambda name, n, failed, total: advance(n, total, name),
+            )
+    for name in mended.imported:
+        say(f"'{name}' was imported; import it again to make what is missing")
+    found, health = mended.found, mended.now
     if as_json:
         print_json({"found": found, "now": health, "ok": health.ok})
     else:
