@@ -24,6 +24,17 @@ def make_file(tmp_path):
     return write
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Let torch have one thread: on a busy machine, more wait for each other ten times as long."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def corpora_dir():
     """The folder of the real corpora, from the environment: `make test-corpora CORPORA=FOLDER`."""

@@ -19,6 +19,7 @@ from affectus.corpora.ravdess import read_clip
 from affectus.emotions import EMOTIONS
 from affectus.errors import CorpusError, LabelError
 from affectus.manifest import Clip, Manifest
+from tests.messages import message
 
 
 def ravdess_names(modality="03", channel="01", actors=range(1, 25)):
@@ -43,14 +44,6 @@ def ravdess(make_file, tmp_path):
         return tmp_path / "ravdess"
 
     return lay_out
-
-
-def message(kind, call):
-    with pytest.raises(kind) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 # --- every corpus ------------------------------------------------------------------------------

@@ -17,18 +17,11 @@ from affectus.corpora import (
 from affectus.corpora.votes import find_plurality
 from affectus.errors import CorpusError, LabelError
 from affectus.manifest import Clip, Manifest
+from tests.messages import message
 
 
 def read(corpus, name):
     return find_corpus(corpus).read_clip(Path(name))
-
-
-def message(kind, call):
-    with pytest.raises(kind) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 @pytest.fixture

@@ -24,13 +24,7 @@ def run(tmp_path_factory):
     return run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    # Threads that wait for each other on a busy machine take ten times as long.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", models.list_models())

@@ -1,9 +1,7 @@
 """Fingerprints: copies of a recording are found, other takes of its sentence are not."""
 
-import io
 import struct
 
-import av
 import numpy as np
 import pytest
 import soxr
@@ -13,7 +11,7 @@ from affectus.errors import StoreError
 from affectus.fingerprint import find_near_identical, fingerprint
 from affectus.media import read_audio
 from affectus.synthesis import synthesize_voice
-from tests.making import RATE, encode, tone
+from tests.making import RATE, encode, encode_av, tone
 
 EMOTIONS = ("neutral", "happy", "angry", "sad")
 
@@ -47,24 +45,7 @@ def through(container, subtype, rate=RATE):
 
 def coded(codec, container, bits):
     """Through FFmpeg's encoder, at so many bits a second."""
-
-    def change(wave):
-        file = io.BytesIO()
-        with av.open(file, "w", format=container) as output:
-            stream = output.add_stream(codec, rate=RATE, layout="mono", bit_rate=bits)
-            context = stream.codec_context
-            resampler = av.AudioResampler(
-                context.format, "mono", RATE, frame_size=context.frame_size or None
-            )
-            frame = av.AudioFrame.from_ndarray(wave[None], format="flt", layout="mono")
-            frame.rate = RATE
-            for whole in (frame, None):
-                for part in resampler.resample(whole):
-                    output.mux(stream.encode(part))
-            output.mux(stream.encode(None))
-        return read_audio(file.getvalue()).waveform
-
-    return change
+    return lambda wave: read_audio(encode_av(wave, container, codec, bit_rate=bits)).waveform
 
 
 def noisy(wave, decibels=20.0):

@@ -8,13 +8,7 @@ from affectus.models import Inputs, ModelConfig, create_model
 SETTINGS = {"n_face": 6, "n_hidden": 16, "n_heads": 2, "n_dense": [16, 16, 16]}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    # Threads that wait for each other on a busy machine take ten times as long.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import msgspec
 import numpy as np
 import pytest
-import torch
 from small_models import SMALL
 from small_run import prepare
 
@@ -32,13 +31,7 @@ def experiment(tmp_path_factory):
     return prepare(tmp_path_factory.mktemp("corpus"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    # Threads that wait for each other on a busy machine take ten times as long.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def config(experiment, name, **training):

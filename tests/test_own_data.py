@@ -15,14 +15,7 @@ from affectus.corpora.labels import parse_spellings
 from affectus.corpora.table import read_table
 from affectus.errors import AffectusError, CorpusError, LabelError, ManifestError
 from affectus.manifest import Clip, Manifest
-
-
-def message(kind, call):
-    with pytest.raises(kind) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
+from tests.messages import message
 
 
 @pytest.fixture
