@@ -26,7 +26,7 @@ from affectus.features.spectral import (
     measure_loudness,
     measure_shape,
 )
-from affectus.features.voice import mel_filters
+from affectus.features.voice import find_sounding, mel_filters
 
 Frames = NDArray[np.float32]
 Floats = NDArray[np.floating[Any]]
@@ -193,13 +193,9 @@ def _trim(waveform: Frames, hop: int, settings: Any) -> Frames:
     """Return the waveform from the first to the last hop that is not silent, padded."""
     if settings.trim_db is None:
         return waveform
-    hops = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
-    energy = np.einsum("th,th->t", hops, hops)
-    loud = np.flatnonzero(energy > energy.max(initial=0.0) * 10 ** (-settings.trim_db / 10))
-    if len(loud) == 0:
-        return waveform
     pad = round(settings.trim_pad / _HOP_DUR)
-    return waveform[max(0, int(loud[0]) - pad) * hop : (int(loud[-1]) + 1 + pad) * hop]
+    found = find_sounding(waveform, hop, settings.trim_db, pad)
+    return waveform if found is None else waveform[found[0] * hop : found[1] * hop]
 
 
 @cache

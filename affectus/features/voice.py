@@ -120,16 +120,28 @@ class LogMel:
     def _sounding(self, waveform: NDArray[np.float32], n_frames: int) -> slice:
         """Return the frames from the first to the last that is not silent, padded."""
         assert self.trim_db is not None
-        hop = self.hop_length
-        hops = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
-        energy = np.einsum("th,th->t", hops, hops)
-        loud = np.flatnonzero(energy > energy.max(initial=0.0) * 10 ** (-self.trim_db / 10))
-        if len(loud) == 0:
-            return slice(0, n_frames)
         pad = round(self.trim_pad * self.frame_rate)
-        first = max(0, int(loud[0]) - pad)
-        last = min(n_frames, int(loud[-1]) + 1 + pad)
-        return slice(min(first, n_frames - 1), max(last, min(first, n_frames - 1) + 1))
+        found = find_sounding(waveform, self.hop_length, self.trim_db, pad)
+        if found is None:
+            return slice(0, n_frames)
+        first = min(found[0], n_frames - 1)
+        return slice(first, max(min(n_frames, found[1]), first + 1))
+
+
+def find_sounding(
+    waveform: NDArray[np.float32], hop: int, trim_db: float, pad: int
+) -> tuple[int, int] | None:
+    """Return the first and one past the last hop that is not silent, with `pad` hops on both sides.
+
+    Silent is a hop of `hop` samples more than `trim_db` below the loudest. The end may lie beyond
+    the waveform's; None if all of it is silent.
+    """
+    hops = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
+    energy = np.einsum("th,th->t", hops, hops)
+    loud = np.flatnonzero(energy > energy.max(initial=0.0) * 10 ** (-trim_db / 10))
+    if len(loud) == 0:
+        return None
+    return max(0, int(loud[0]) - pad), int(loud[-1]) + 1 + pad
 
 
 @cache
