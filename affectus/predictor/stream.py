@@ -165,7 +165,7 @@ class Stream:
         spoken = [window for window in windows if self._has_speech(window)]
         for window in spoken:
             if sum(map(len, self._sounding)) < _BAND_SECONDS * self._rate:
-                self._sounding.append(window)
+                self._sounding.append(window.copy())  # not a view of all that was fed
         frames = [network.hear(window) for window in spoken]
         logits = network.logits(frames, self._settings.speaker) if frames else np.zeros((0, 1))
         rows = iter(labelling.scores(logits) if frames else ())
