@@ -21,6 +21,7 @@ LEVELS = [
         "media",
         "metrics",
         "model_folder",
+        "notice",
         "page",
         "store",
         "workers",

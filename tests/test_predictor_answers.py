@@ -59,7 +59,7 @@ def test_below_the_threshold_there_is_no_answer():
     assert labelling.decide(np.array([0.59, 0.41])) == (None, "unsure")
     assert labelling.decide(np.array([0.4, 0.6])) == ("sad", None)
     assert labelling.decide(None) == (None, "no speech")
-    with pytest.raises(ConfigError, match="abstain is 1.5; expected a score"):
+    with pytest.raises(ConfigError, match=r"abstain is 1\.5; expected a score"):
         Labelling(("neutral", "sad"), None, 1.5)
 
 

@@ -1,6 +1,7 @@
 """Streams, windows, batches: other ways to the same answer."""
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_a_long_recording_becomes_segments_without_being_asked(model):
     ]  # fmt: skip
     borders = [(part.start, part.end) for part in answer.segments]
     np.testing.assert_allclose(borders, [(0, 9), (9, 15), (15, 24)], atol=1.5)  # a hop
-    assert all(a[1] == b[0] for a, b in zip(borders, borders[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(borders))
     assert answer.segments[1].scores == {}
     assert sum(answer.scores.values()) == pytest.approx(1, abs=1e-5)
 

@@ -226,7 +226,7 @@ def _read_av(
     end: float | None,
     warnings: list[MediaWarning],
 ) -> Iterator[Any]:
-    """Yield (rate in Hz, channels, codec), then the waveform [t] in blocks."""
+    """Yield (rate in Hz, channels, codec), then blocks [t]; tell what is cut off."""
     import av  # 0.15 s: only where libsndfile does not do
 
     n_frames = 0
@@ -259,8 +259,8 @@ def _read_av(
     if first and n_frames == 0:
         raise _beyond(start, seconds, name)
     if told and end is None and n_frames / rate < (seconds - start) * (1 - _MISSING):
-        text = f"decodes to {n_frames / rate:.2f} of {seconds - start:.2f} s"
-        warnings.append(MediaWarning("W1101", f"cut off: {text}; the answer is for those"))
+        text = f"cut off: decodes to {n_frames / rate:.2f} of {seconds - start:.2f} s"
+        warnings.append(MediaWarning("W1101", f"{text}; the answer is for those"))
 
 
 def _cut(blocks: Iterator[Waveform], first: int, last: int | None) -> Iterator[Waveform]:

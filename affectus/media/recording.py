@@ -15,7 +15,7 @@ SAMPLE_RATE = 16_000  # Hz; what every voice extractor takes unless told otherwi
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recording may be. Seconds, Hz, bytes."""
+    """What a recording may be. Seconds, Hz, bytes; `up_to` for longer ones than usual."""
 
     min_seconds: float = 0.1
     max_seconds: float = 600.0
@@ -24,6 +24,17 @@ class Limits:
     max_rate: int = 192_000
     max_bytes: int = 512 * 2**20
     max_decoded_bytes: int = 512 * 2**20
+
+    @classmethod
+    def up_to(cls, seconds: float) -> Limits:
+        """Return the limits for recordings of `seconds` at most, bytes in proportion."""
+        usual = cls()
+        factor = max(1.0, seconds / usual.max_seconds)
+        return cls(
+            max_seconds=seconds,
+            max_bytes=round(usual.max_bytes * factor),
+            max_decoded_bytes=round(usual.max_decoded_bytes * factor),
+        )
 
 
 class MediaWarning(NamedTuple):

@@ -13,13 +13,12 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from affectus.predictor.answers import NOT_FOR, Prediction, Segment
+from affectus.predictor.answers import Prediction, Segment
 from affectus.predictor.predictor import Predictor, Source
 from affectus.predictor.speech import SpeechDetection
 from affectus.predictor.stream import Stream
 
 __all__ = [
-    "NOT_FOR",
     "Prediction",
     "Predictor",
     "Segment",

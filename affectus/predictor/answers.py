@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-Reason = Literal["unsure", "no speech"]
+from affectus.notice import NOT_FOR
 
-NOT_FOR = ("employment", "education", "law-enforcement", "insurance")
+Reason = Literal["unsure", "no speech"]
 
 
 class Segment(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from affectus.adaptation import SpeakerProfile, adapt, learn
 from affectus.errors import ConfigError, ModelError
 from affectus.features import hash_record, restore_extractor
-from affectus.model_folder import read_model, read_statistics
+from affectus.model_folder import PRETRAINED, read_model, read_statistics
 
 Waveform = NDArray[np.float32]
 Frames = NDArray[np.float32]
@@ -35,6 +35,8 @@ class VoiceNetwork:
         except TypeError as error:  # a parameter of another type
             raise ModelError(f"{folder}/model.json: {error}; export it again.") from None
         self.features = hash_record(self.facts.extractor)
+        shipped = folder.parent == PRETRAINED
+        self.card = f"affectus models {folder.name}" if shipped else "the model's MODEL_CARD.md"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

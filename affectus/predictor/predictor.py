@@ -23,7 +23,7 @@ from affectus.predictor.labelling import Labelling
 from affectus.predictor.network import Frames, VoiceNetwork, Waveform
 from affectus.predictor.speech import SpeechDetection, find_detector
 from affectus.predictor.stream import Settings, Stream
-from affectus.predictor.windows import make_grid
+from affectus.predictor.windows import CLIP_SECONDS, WINDOW, make_grid
 
 Source = Path | str | bytes | tuple[NDArray[np.float32], int]
 
@@ -166,17 +166,57 @@ class Predictor:
     ) -> SpeakerProfile:
         """Return the profile of a speaker after hearing some more clips of theirs, unlabelled.
 
-        Begin with none; clip by clip or all at once gives the same. No clip is kept. Raises
-        MediaError for one that cannot be used, ConfigError for a profile of other features.
+        Begin with none; clip by clip or all at once gives the same. Long recordings count as clips
+        of 3 s; what holds no speech does not count. No clip is kept.
+
+        Raises MediaError for a clip that cannot be used, ConfigError if there is no speech in any,
+        or for a profile of other features.
         """
-        waveforms = (self._read(source, limits) for source in clips)
-        return self._network.learn_speaker(waveforms, profile)
+        spoken = (part for clip in clips for part in self._cut(self._read(clip, limits)))
+        return self._network.learn_speaker(spoken, profile)
+
+    def follow_speaker(
+        self,
+        clips: Iterable[Source],
+        profile: SpeakerProfile | None = None,
+        *,
+        labels: str | None = None,
+        abstain: float | None = None,
+        limits: Limits = Limits(),
+    ) -> Iterator[tuple[Prediction | MediaError, SpeakerProfile | None]]:
+        """Yield the prediction of each clip of one speaker, and what is known of them by then.
+
+        Each clip is learnt from before it is answered, so that answers become better from clip to
+        clip. The last profile is what `learn_speaker` makes of all.
+        """
+        for clip in clips:
+            try:
+                waveform = self._read(clip, limits)
+                parts = self._cut(waveform)
+                if parts:
+                    profile = self._network.learn_speaker(parts, profile)
+                answer = self.predict(
+                    clip, labels=labels, speaker=profile, abstain=abstain, limits=limits
+                )
+            except MediaError as error:
+                yield error, profile
+            else:
+                yield answer, profile
 
     def _read(self, source: Source, limits: Limits) -> Waveform:
         rate = self.extractor.sample_rate
         if isinstance(source, tuple):
             return from_waveform(*source, sample_rate=rate, limits=limits).waveform
         return read_audio(source, sample_rate=rate, limits=limits).waveform
+
+    def _cut(self, waveform: Waveform) -> list[Waveform]:
+        """Return a clip, or a long recording in pieces, as far as there is speech in it."""
+        rate = self.extractor.sample_rate
+        length = len(waveform)
+        if length > CLIP_SECONDS * rate:
+            length = round(WINDOW * rate)
+        pieces = [waveform[at : at + length] for at in range(0, len(waveform), length)]
+        return [piece for piece in pieces if len(piece) >= rate // 4 and self._detector(piece)]
 
     def _settings(
         self,

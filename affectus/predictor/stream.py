@@ -151,7 +151,7 @@ class Stream:
             warnings=[f"{code} {text}" for code, text in [*self._said, *self._judge_sound()]],
             model=facts.name,
             model_id=facts.sha256["model.onnx"][:16],
-            card=f"affectus models {facts.name}",
+            card=self._network.card,
         )
 
     def _check_open(self) -> None:
