@@ -23,13 +23,16 @@ from affectus.batches.examples import (
     find_label_sets,
     fit_normalisation,
     load_examples,
+    with_votes,
 )
+from affectus.batches.sampling import draw_clips, expected_draws, find_groups
 from affectus.experiment import AugmentationConfig
 from affectus.models import Inputs
 
 __all__ = [
-    "Batch", "Examples", "allow_labels", "augment", "class_weights", "collate", "find_label_sets",
-    "fit_normalisation", "load_examples", "ordered_batches", "training_batches",
+    "Batch", "Examples", "allow_labels", "augment", "class_weights", "collate", "expected_draws",
+    "find_groups", "find_label_sets", "fit_normalisation", "load_examples", "ordered_batches",
+    "training_batches", "with_votes",
 ]  # fmt: skip
 
 _MULTIPLE = 16  # frames
@@ -55,15 +58,19 @@ def training_batches(
     fill: Tensor,
     rng: np.random.Generator,
     centres: NDArray[np.float64] | None = None,
+    groups: NDArray[np.intp] | None = None,
 ) -> Iterator[Batch]:
     """Yield every clip once, augmented, in random batches of clips of like length.
+
+    Of `groups` [N] (see `find_groups`), as many clips each are drawn, and N in all.
 
     `fill` [D] is what masked bands and frames are set to: the mean, which normalises to zero.
     `centres` [D] are the bands' in Hz, which `speed` and `tract` need.
     """
     # Like lengths waste little padding; a tenth of noise keeps the company of a clip changing.
     lengths = np.array([len(frames) for frames in examples.frames])
-    order = np.argsort(lengths * np.exp(rng.uniform(-0.1, 0.1, len(lengths))))
+    drawn = np.arange(len(lengths)) if groups is None else draw_clips(groups, rng)
+    order = drawn[np.argsort(lengths[drawn] * np.exp(rng.uniform(-0.1, 0.1, len(drawn))))]
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     for place in rng.permutation(len(batches)):
         index = batches[place]

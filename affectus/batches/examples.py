@@ -21,13 +21,15 @@ from affectus.store import FeatureStore
 class Examples:
     """Clips with their features and labels: `frames[i]` is [T_i, D] float32, `labels` [N].
 
-    `allowed` [N, K] says which labels a clip could have had, where not every corpus has all; None
-    means all of them.
+    `soft` [N, K] are targets between labels, where raters' votes decide; None: each clip's label.
+    `allowed` [N, K] says which labels a clip could have had, where not every corpus has all; None:
+    all of them.
     """
 
     clips: tuple[Clip, ...]
     frames: tuple[Tensor, ...]
     labels: NDArray[np.intp]
+    soft: Tensor | None = None
     allowed: Tensor | None = None
 
     def __len__(self) -> int:
@@ -35,6 +37,8 @@ class Examples:
 
     def targets(self, rows: NDArray[np.intp], n_labels: int) -> Tensor:
         """Return what a network should answer for some of the clips: [B, K], rows summing to 1."""
+        if self.soft is not None:
+            return self.soft[rows]
         return F.one_hot(torch.from_numpy(self.labels[rows]), n_labels).float()
 
 
@@ -72,18 +76,49 @@ def fit_normalisation(examples: Examples) -> tuple[Tensor, Tensor]:
     return frames.mean(0).float(), torch.where(deviation < 1e-6, 1.0, deviation).float()
 
 
-def class_weights(examples: Examples, n_labels: int) -> Tensor:
+def class_weights(
+    examples: Examples, n_labels: int, draws: NDArray[np.float64] | None = None
+) -> Tensor:
     """Return a weight for each label, N / (K n_k): all classes then count the same: [K].
+
+    `draws` [N] is how often each clip is drawn, where that is not once.
 
     Raises TrainingError if a label has no clip.
     """
-    counts = np.bincount(examples.labels, minlength=n_labels)
+    counts = np.bincount(examples.labels, draws, minlength=n_labels)
     if (counts == 0).any():
         raise TrainingError(
             f"no training clip has label number {int((counts == 0).argmax())} of {n_labels}; "
             f"expected some of each. Choose another scheme or protocol."
         )
     return torch.tensor(len(examples) / (n_labels * counts), dtype=torch.float32)
+
+
+def with_votes(examples: Examples, scheme: LabelScheme, share: float) -> Examples:
+    """Return the examples with targets that raters' votes decide by `share`, labels by the rest.
+
+    Votes for what the scheme leaves out do not count; a clip without votes keeps its label.
+
+    Raises TrainingError if no clip has votes.
+    """
+    k = len(scheme.labels)
+    soft = examples.targets(np.arange(len(examples)), k)
+    n_voted = 0
+    for row, clip in zip(soft, examples.clips, strict=True):
+        counts = torch.zeros(k)
+        for emotion, count in (clip.votes or {}).items():
+            label = scheme.label(emotion)
+            if label is not None:
+                counts[scheme.labels.index(label)] += count
+        if counts.any():
+            row.copy_((1 - share) * row + share * counts / counts.sum())
+            n_voted += 1
+    if not n_voted:
+        raise TrainingError(
+            f"training.soft_targets is {share:g}, but no training clip has votes; expected some. "
+            f"Import a corpus with its raters' votes, or set training.soft_targets to 0."
+        )
+    return replace(examples, soft=soft)
 
 
 def find_label_sets(examples: Examples, n_labels: int) -> dict[str, tuple[int, ...]]:

@@ -96,6 +96,7 @@ def make_experiment(content: Mapping[str, Any], place: str = "experiment") -> Ex
         _ = experiment.scheme
     except LabelError as error:
         raise ConfigError(f"{place}: labels: {error.message}") from None
+    _check_training(experiment.training, place)
     for part in ("features", "model"):
         if not isinstance(getattr(experiment, part).get("name"), str):
             raise ConfigError(f"{place}: {part} has no name; expected {part}.name.")
@@ -103,6 +104,31 @@ def make_experiment(content: Mapping[str, Any], place: str = "experiment") -> Ex
     if not name or "/" in name or name.startswith(".") or not name.isprintable():
         raise ConfigError(f"{place}: name is '{experiment.name}'; expected a plain folder name.")
     return experiment
+
+
+# A key that has a meaning only where another has a value.
+_ONLY_WHERE = {
+    "momentum": ("optimiser", "sgd"),
+    "nesterov": ("optimiser", "sgd"),
+    "plateau_factor": ("schedule", "plateau"),
+    "plateau_patience": ("schedule", "plateau"),
+}
+
+
+def _check_training(config: TrainingConfig, place: str) -> None:
+    """Refuse a key that another one leaves without effect."""
+    for key, (other, needed) in _ONLY_WHERE.items():
+        value, plain = getattr(config, key), getattr(TrainingConfig(), key)
+        if value != plain and getattr(config, other) != needed:
+            raise ConfigError(
+                f"{place}: training.{key} is {value}, but training.{other} is "
+                f"'{getattr(config, other)}', which has none; expected '{needed}'. Set "
+                f"training.{other}, or leave training.{key} out."
+            )
+    if config.nesterov and not config.momentum:
+        raise ConfigError(
+            f"{place}: training.nesterov is true, but training.momentum is 0; expected more than 0."
+        )
 
 
 def write_experiment(experiment: Experiment, path: Path) -> None:

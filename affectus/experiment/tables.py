@@ -33,13 +33,26 @@ class SplitConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How the weights are found.
+    """How the weights are found; docs/training.md says what the keys do together.
 
-    AdamW; the rate rises over the `warmup` share of all steps and falls as a cosine. `average` is
-    the decay of the running average of weights that is judged and kept (0: none). The best epoch
-    has the highest dev UAR, averaged over it and the `smooth` - 1 before: with a hundred dev clips,
-    one epoch's is luck. `patience` epochs without a better one end it. `precision` is bf16 or
-    float32; dev and test are always judged in float32.
+    `average` is the decay of the running average of weights that is judged and kept (0: none). The
+    best epoch has the highest dev UAR, averaged over it and the `smooth` - 1 before: with a hundred
+    dev clips, one epoch's is luck. `patience` epochs without a better one end it. `precision` is
+    bf16 or float32; dev and test are always judged in float32.
+
+    `optimiser` has `momentum` and `nesterov` where it is sgd. `weight_decay` is decoupled in adamw
+    (Loshchilov and Hutter 2019); in adam and sgd it is an L2 penalty of half of it times the square
+    of each weight. `max_norm` is the longest that the weights into one unit may be (0: any).
+
+    `schedule` is one of four, never two: the rate rises over the `warmup` share of all steps, then
+    falls as half a cosine (cosine), stays (constant), is multiplied by `plateau_factor` whenever
+    more than `plateau_patience` epochs had no better smoothed dev UAR (plateau), or rises and falls
+    as Smith's one cycle does (one_cycle).
+
+    `focal_gamma` turns attention to clips that are answered wrong (0: to all alike). `sampling`
+    draws as many clips of each class, corpus, or class of a corpus, the few again and again;
+    `class_weights` then even out what is left. `soft_targets` is the share of a clip's target that
+    its raters' votes decide.
 
     `partial_labels`: where corpora have different labels, a training clip is compared with those
     of its corpus alone. So a corpus without surprise does not teach that nobody in it is surprised.
@@ -47,12 +60,22 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     epochs: Annotated[int, Meta(ge=1, le=100_000)] = 45
     batch_size: Annotated[int, Meta(ge=2, le=65_536)] = 32
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
     learning_rate: Positive = 2e-3
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-2
+    max_norm: Annotated[float, Meta(ge=0)] = 0.0
+    schedule: Literal["cosine", "constant", "plateau", "one_cycle"] = "cosine"
     warmup: Share = 0.1
+    plateau_factor: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    plateau_patience: Annotated[int, Meta(ge=1)] = 5
     clip_norm: Positive = 5.0
     label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    focal_gamma: Annotated[float, Meta(ge=0)] = 0.0
     class_weights: bool = True
+    sampling: Literal["none", "class", "corpus", "corpus-class"] = "none"
+    soft_targets: Share = 0.0
     partial_labels: bool = False
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
     smooth: Annotated[int, Meta(ge=1)] = 5

@@ -20,7 +20,7 @@ from affectus.splits import Split, make_splits, read_splits
 from affectus.store import FeatureStore
 
 # What steps along the gradient do, and a fit in one go does not.
-_BY_GRADIENT = ("partial_labels",)
+_BY_GRADIENT = ("partial_labels", "sampling", "soft_targets", "focal_gamma", "max_norm")
 
 
 def leave_out(manifest: Manifest, experiment: Experiment) -> Manifest:

@@ -15,7 +15,14 @@ import torch
 from torch import nn
 
 from affectus import models
-from affectus.batches import Examples, class_weights, fit_normalisation, training_batches
+from affectus.batches import (
+    Examples,
+    class_weights,
+    expected_draws,
+    find_groups,
+    fit_normalisation,
+    training_batches,
+)
 from affectus.errors import TrainingError
 from affectus.evaluation import Predictions
 from affectus.experiment import Experiment
@@ -29,7 +36,7 @@ from affectus.training.checks import band_centres
 from affectus.training.judging import predict
 from affectus.training.losses import soft_cross_entropy
 from affectus.training.machine import describe_machine
-from affectus.training.optimising import follow, schedule
+from affectus.training.optimising import Plateau, create_optimiser, follow, limit_norms, schedule
 from affectus.training.sides import Sides, load_sides
 
 
@@ -56,10 +63,13 @@ def train_fold(
     network, model_config = _create_network(run, training)
     average = copy.deepcopy(network)
     mean = network.mean.clone()
-    weights = class_weights(training, model_config.n_labels) if config.class_weights else None
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    groups = find_groups(training, config.sampling)
+    draws = None if groups is None else expected_draws(groups)
+    weights = (
+        class_weights(training, model_config.n_labels, draws) if config.class_weights else None
     )
+    optimiser = create_optimiser(network, config)
+    plateau = Plateau(config.plateau_factor, config.plateau_patience)
     steps_per_epoch = math.ceil(len(training) / config.batch_size)
     total = steps_per_epoch * config.epochs
     centres = band_centres(run.experiment, store)
@@ -72,17 +82,23 @@ def train_fold(
             network.train()
             batches = training_batches(
                 training, model_config.n_labels, config.batch_size,
-                run.experiment.augmentation, mean, rng, centres,
+                run.experiment.augmentation, mean, rng, centres, groups,
             )  # fmt: skip
             for batch in batches:
-                rate = config.learning_rate * schedule(step, total, config.warmup)
+                share = schedule(step, total, config.warmup, config.schedule)
+                rate = config.learning_rate * share * plateau.share
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 optimiser.zero_grad()
                 with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
                     logits = network(batch.inputs)
                 loss = soft_cross_entropy(
-                    logits.float(), batch.targets, weights, config.label_smoothing, batch.allowed
+                    logits.float(),
+                    batch.targets,
+                    weights,
+                    config.label_smoothing,
+                    batch.allowed,
+                    config.focal_gamma,
                 )
                 if not torch.isfinite(loss):
                     names = ", ".join(training.clips[i].clip_id for i in batch.rows[:3])
@@ -93,6 +109,8 @@ def train_fold(
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
                 optimiser.step()
+                if config.max_norm:
+                    limit_norms(network, config.max_norm)
                 step += 1
                 follow(average, network, config.average, step)
                 losses.append(loss.item() * len(batch.rows))
@@ -102,6 +120,8 @@ def train_fold(
             dev_uars.append(scores["dev_uar"])
             standing = (sum(dev_uars) / len(dev_uars), -scores["dev_nll"])
             improved = standing > best
+            if config.schedule == "plateau":
+                plateau.see(standing[0])
             line = Epoch(
                 split.fold, epoch, sum(losses) / len(training), rate, **scores,
                 best=improved, seconds=round(time.monotonic() - began, 3),

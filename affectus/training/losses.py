@@ -12,6 +12,7 @@ def soft_cross_entropy(
     weights: Tensor | None,
     smoothing: float,
     allowed: Tensor | None = None,
+    gamma: float = 0.0,
 ) -> Tensor:
     """Return the mean cross entropy of logits [B, K] to targets [B, K], clips weighted by class.
 
@@ -20,6 +21,9 @@ def soft_cross_entropy(
 
     `allowed` [B, K] are the labels that each clip could have had: the probabilities are those among
     them alone, and what the network says of other labels has no part in the loss.
+
+    `gamma` is that of the focal loss, which weighs each class by how far its probability is from 1
+    (Lin et al. 2017, "Focal Loss for Dense Object Detection", with targets that may be shares).
     """
     if allowed is None:
         smooth = targets * (1 - smoothing) + smoothing / targets.shape[1]
@@ -29,6 +33,9 @@ def soft_cross_entropy(
         smooth = targets * (1 - smoothing) + share * allowed
         log_scores = torch.log_softmax(logits.masked_fill(~allowed, -torch.inf), 1)
         log_scores = log_scores.masked_fill(~allowed, 0.0)
+    if gamma:
+        doubt = (1 - log_scores.exp()).clamp(min=1e-6)  # at 0 some powers have no gradient
+        log_scores = log_scores * doubt**gamma
     losses = -(smooth * log_scores).sum(1)
     if weights is not None:
         losses = losses * (targets @ weights)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from affectus.batches import Examples, allow_labels, find_label_sets, load_examples
+from affectus.batches import (
+    Examples,
+    allow_labels,
+    find_label_sets,
+    load_examples,
+    with_votes,
+)
 from affectus.errors import TrainingError
 from affectus.experiment import Experiment
 from affectus.manifest import Manifest
@@ -39,6 +45,8 @@ def load_sides(
     )
     if not len(dev) or not len(training):
         raise TrainingError(f"{split.fold}: no clips in train or dev; expected some of each.")
+    if experiment.training.soft_targets:
+        training = with_votes(training, scheme, experiment.training.soft_targets)
     sets = find_label_sets(training, len(scheme.labels))
     cautions: tuple[str, ...] = ()
     if experiment.training.partial_labels:
