@@ -5,6 +5,7 @@ runs/NAME/fold-1/history.jsonl               a line an epoch
                  weights.safetensors         the best epoch by dev UAR
                  last.safetensors            the last epoch
                  provenance.json             what it came from
+                 state-….safetensors         the last two checkpoints, until the fold is complete
                  predictions_dev.csv         written last: the fold is complete
                  predictions_test.csv        by `affectus evaluate --on test` alone
 runs/NAME/evaluation_test.json, report_test.html
@@ -13,6 +14,8 @@ runs/NAME/evaluation_test.json, report_test.html
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,6 +105,14 @@ def begin_run(
     return Run(folder, experiment, splits)
 
 
+def write_history(epochs: Sequence[Epoch], folder: Path) -> None:
+    """Write history.jsonl anew in a fold's folder, complete or not at all."""
+    temporary = folder / ".history.jsonl.tmp"
+    text = "".join(json.dumps(epoch._asdict()) + "\n" for epoch in epochs)
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / "history.jsonl")
+
+
 def read_history(run: Run) -> list[Epoch]:
     """Return every epoch of every fold, in order."""
     found = []
@@ -127,6 +138,15 @@ def check_weights(run: Run, split: Split) -> Path:
             f"{facts['weights_sha256'][:12]}…. Train again."
         )
     return path
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes durable, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(value: Any, path: Path) -> None:

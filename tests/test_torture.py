@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from torture.corrupt import torture_by_corruption
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
+from torture.training import torture_training_by_kills
 
 
 def test_killed_at_any_moment_a_run_ends_with_the_same_store(tmp_path):
@@ -30,6 +31,12 @@ def test_an_index_that_runs_ahead_of_its_shards_is_found_out(tmp_path):
 def test_an_operation_may_be_the_last_or_fail(tmp_path, what):
     result = torture_operations(tmp_path, n_clips=30, what=what, every=4)
     assert result["operations"] >= 15
+    assert result["faults"] == []
+
+
+def test_a_training_that_is_killed_ends_with_the_same_weights(tmp_path):
+    result = torture_training_by_kills(tmp_path, n_kills=2, epochs=12)
+    assert result["kills"] >= 2 and result["inside a fold"] >= 1
     assert result["faults"] == []
 
 

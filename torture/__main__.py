@@ -13,6 +13,7 @@ from torture.cluster import torture_cluster
 from torture.corrupt import torture_by_corruption
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
+from torture.training import torture_training_by_kills, torture_training_operations
 
 TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
     "kills": lambda folder: torture_by_kills(folder, n_kills=1_000, n_clips=4_000),
@@ -21,6 +22,8 @@ TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
     "disk error": lambda folder: torture_operations(folder, n_clips=600, what="EIO"),
     "corrupt": torture_by_corruption,
     "cluster": torture_cluster,
+    "training kills": lambda folder: torture_training_by_kills(folder, n_kills=20),
+    "training operations": torture_training_operations,
 }
 
 

@@ -27,14 +27,15 @@ def torture_operations(
     finished = run(extract(manifest, folder / "clean", *options))
     assert finished.returncode == 0, finished.stderr
     clean = contents(folder / "clean")
-    total = _count(folder, manifest, options)
+    store = folder / "store"
+    command = extract(manifest, store, *options)
+    total = count_operations(folder, command, store)
     faults: list[str] = []
     tried = 0
     for number in range(1, total + 1, every):
-        store = folder / "store"
         shutil.rmtree(store, ignore_errors=True)
         do = "kill" if what == "kill" else str(getattr(errno, what))
-        code, output = _run_hooked(folder, manifest, options, number, do)
+        code, output = run_hooked(folder, command, store, number, do)
         tried += 1
         if what == "kill":
             if code not in (-signal.SIGKILL, 0):
@@ -43,7 +44,7 @@ def torture_operations(
             pass  # what failed was the notice for others, when all was done
         elif code != 5 or output.count("\n") > 3 or "Traceback" in output:
             faults.append(f"operation {number}: exit {code}: {output[-300:]}")
-        again = run(extract(manifest, store, *options))
+        again = run(command)
         if again.returncode != 0:
             faults.append(f"operation {number}: resumed with {again.returncode}: {again.stderr}")
             continue
@@ -51,27 +52,36 @@ def torture_operations(
     return {"what": what, "operations": total, "tried": tried, "faults": faults}
 
 
-def _count(folder: Path, manifest: Path, options: tuple[str, ...]) -> int:
-    shutil.rmtree(folder / "store", ignore_errors=True)
-    code, output = _run_hooked(folder, manifest, options, 0, "kill")
+def count_operations(
+    folder: Path, command: list[str], watched: Path, environment: dict[str, str] | None = None
+) -> int:
+    """Return how many operations a command does on the folder `watched`, undisturbed."""
+    shutil.rmtree(watched, ignore_errors=True)
+    code, output = run_hooked(folder, command, watched, 0, "kill", environment)
     assert code == 0, output
     return int((folder / "counter").read_text())
 
 
-def _run_hooked(
-    folder: Path, manifest: Path, options: tuple[str, ...], at: int, do: str
+def run_hooked(
+    folder: Path,
+    command: list[str],
+    watched: Path,
+    at: int,
+    do: str,
+    environment: dict[str, str] | None = None,
 ) -> tuple[int, str]:
+    """Run a command to its `at`-th operation on `watched`, and do what is asked there."""
     (folder / "counter").unlink(missing_ok=True)
     environment = {
-        **os.environ,
+        **(environment or os.environ),
         "PYTHONPATH": os.pathsep.join([str(HOOK), os.environ.get("PYTHONPATH", "")]),
         "TORTURE_COUNTER": str(folder / "counter"),
-        "TORTURE_STORE": str(folder / "store"),
+        "TORTURE_STORE": str(watched),
         "TORTURE_AT": str(at),
         "TORTURE_DO": do,
     }
     done = subprocess.run(
-        extract(manifest, folder / "store", *options),
+        command,
         env=environment, start_new_session=True, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr

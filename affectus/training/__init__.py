@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from affectus import models
+from affectus.console import say
 from affectus.errors import DiskError
 from affectus.experiment import Experiment
 from affectus.extraction import check_coverage, near_pairs, sound_hashes
@@ -19,6 +20,7 @@ from affectus.manifest import Manifest
 from affectus.runs import Epoch, Run, begin_run
 from affectus.splits import check_split
 from affectus.store import FeatureStore
+from affectus.training.checkpoints import drop_states
 from affectus.training.checks import (
     check_features,
     check_training,
@@ -28,8 +30,9 @@ from affectus.training.checks import (
     leave_out,
     tell_left_out,
 )
-from affectus.training.fold import model_config_of, train_fold
+from affectus.training.fold import train_fold
 from affectus.training.judging import evaluate_run, predict, predict_side
+from affectus.training.learner import model_config_of
 from affectus.training.losses import soft_cross_entropy
 from affectus.training.optimising import follow, schedule
 
@@ -51,7 +54,9 @@ def train(
 ) -> Run:
     """Train every fold of an experiment and return the run.
 
-    `resume` keeps folds that are finished. `allow_incomplete` trains although clips of a published
+    `resume` keeps folds that are finished, and goes on in one that is not after its last whole
+    epoch; the weights are then those of an undisturbed run, to the last bit. What is passed over
+    on the way is said on standard error. `allow_incomplete` trains although clips of a published
     corpus are missing, `allow_leak` although a split shares speakers or recordings; both are
     recorded, and printed by every report.
 
@@ -83,6 +88,9 @@ def train(
             "cautions": cautions,
         }
         to_do = [split for split in splits if not run.finished(split)]
+        for split in splits:
+            if run.finished(split):
+                drop_states(run.fold_dir(split))
         n_epochs = experiment.training.epochs
         for place, split in enumerate(to_do):
 
@@ -90,10 +98,10 @@ def train(
                 on_epoch(epoch, done + epoch.epoch, len(to_do) * n_epochs)
 
             try:
-                train_fold(run, split, manifest, store, provenance, report)
+                train_fold(run, split, manifest, store, provenance, report, say)
             except (OSError, SafetensorError) as error:
                 raise DiskError(
                     f"{run.fold_dir(split)}: {error}; expected a folder to write. Free some "
-                    f"space, then go on with --resume: finished folds are kept."
+                    f"space, then go on with --resume: what was finished is kept."
                 ) from error
     return run

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from affectus import models
 from affectus.batches import Examples, load_examples, ordered_batches
 from affectus.errors import EvaluationError, TrainingError
 from affectus.evaluation import Evaluation, Predictions, evaluate_predictions, join_predictions
 from affectus.manifest import Manifest
+from affectus.metrics import confusion_matrix, negative_log_likelihood, uar, war
 from affectus.models import Network
 from affectus.runs import Run, check_weights, read_provenance
 from affectus.store import FeatureStore
@@ -94,6 +96,13 @@ def predict(
     scores = np.zeros((len(examples), len(labels)))
     for batch in ordered_batches(examples, len(labels)):
         scores[batch.rows] = torch.softmax(network(batch.inputs).double(), 1).numpy()
+    return as_predictions(examples, labels, fold, scores)
+
+
+def as_predictions(
+    examples: Examples, labels: Sequence[str], fold: str, scores: NDArray[np.float64]
+) -> Predictions:
+    """Return scores [N, K] of examples as predictions."""
     return Predictions(
         labels=tuple(labels),
         clip_ids=tuple(clip.clip_id for clip in examples.clips),
@@ -102,3 +111,13 @@ def predict(
         truth=examples.labels,
         scores=scores,
     )
+
+
+def dev_scores(answers: Predictions) -> dict[str, float]:
+    """Return what an epoch is judged by."""
+    confusion = confusion_matrix(answers.truth, answers.prediction, len(answers.labels))
+    return {
+        "dev_uar": float(uar(confusion)),
+        "dev_war": float(war(confusion)),
+        "dev_nll": negative_log_likelihood(answers.truth, answers.scores),
+    }

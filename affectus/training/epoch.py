@@ -1,0 +1,123 @@
+"""An epoch: batches, steps, and the average of weights that follows them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from affectus.batches import (
+    Batch,
+    Examples,
+    class_weights,
+    expected_draws,
+    find_groups,
+    training_batches,
+)
+from affectus.errors import TrainingError
+from affectus.experiment import AugmentationConfig, Experiment, TrainingConfig
+from affectus.training.learner import Learner
+from affectus.training.losses import soft_cross_entropy
+from affectus.training.optimising import follow, limit_norms, schedule
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What stays the same in all epochs of a fold.
+
+    `total` is how many steps all epochs have; `fill` [D] is the mean frame, `centres` [D] the
+    bands' in Hz, `groups` [N] those that are drawn alike, `weights` [K] the labels'.
+    """
+
+    fold: str
+    config: TrainingConfig
+    augmentation: AugmentationConfig
+    examples: Examples
+    n_labels: int
+    total: int
+    fill: Tensor
+    centres: NDArray[np.float64] | None
+    groups: NDArray[np.intp] | None
+    weights: Tensor | None
+
+
+def plan_lesson(
+    experiment: Experiment,
+    fold: str,
+    training: Examples,
+    learner: Learner,
+    centres: NDArray[np.float64] | None,
+) -> Lesson:
+    """Return what a fold's epochs need; what is fitted is fitted on its training clips."""
+    config, n_labels = experiment.training, len(experiment.scheme.labels)
+    groups = find_groups(training, config.sampling)
+    draws = None if groups is None else expected_draws(groups)
+    return Lesson(
+        fold=fold,
+        config=config,
+        augmentation=experiment.augmentation,
+        examples=training,
+        n_labels=n_labels,
+        total=math.ceil(len(training) / config.batch_size) * config.epochs,
+        fill=learner.network.mean.clone(),
+        centres=centres,
+        groups=groups,
+        weights=class_weights(training, n_labels, draws) if config.class_weights else None,
+    )
+
+
+def run_epoch(learner: Learner, lesson: Lesson) -> tuple[float, float]:
+    """Learn from every training clip once; return the mean loss and the last step's rate.
+
+    Raises TrainingError, naming step and clips, if a loss is not finite.
+    """
+    losses, rate = [], 0.0
+    learner.network.train()
+    batches = training_batches(
+        lesson.examples, lesson.n_labels, lesson.config.batch_size,
+        lesson.augmentation, lesson.fill, learner.rng, lesson.centres, lesson.groups,
+    )  # fmt: skip
+    for batch in batches:
+        rate = _set_rate(learner, lesson)
+        losses.append(_step(learner, lesson, batch) * len(batch.rows))
+    learner.epoch += 1
+    return sum(losses) / len(lesson.examples), rate
+
+
+def _set_rate(learner: Learner, lesson: Lesson) -> float:
+    config = lesson.config
+    share = schedule(learner.step, lesson.total, config.warmup, config.schedule)
+    rate = config.learning_rate * share * learner.plateau.share
+    for group in learner.optimiser.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def _step(learner: Learner, lesson: Lesson, batch: Batch) -> float:
+    """Move the weights once; return the batch's mean loss."""
+    config, network = lesson.config, learner.network
+    learner.optimiser.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+        logits = network(batch.inputs)
+    loss = soft_cross_entropy(
+        logits.float(), batch.targets, lesson.weights, config.label_smoothing, batch.allowed,
+        config.focal_gamma,
+    )  # fmt: skip
+    if not torch.isfinite(loss):
+        names = ", ".join(lesson.examples.clips[i].clip_id for i in batch.rows[:3])
+        raise TrainingError(
+            f"{lesson.fold} step {learner.step}: the loss is {loss.item()}; expected a number. "
+            f"Lower training.learning_rate, or look at {names}."
+        )
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+    learner.optimiser.step()
+    if config.max_norm:
+        limit_norms(network, config.max_norm)
+    learner.step += 1
+    follow(learner.average, network, config.average, learner.step)
+    return loss.item()

@@ -1,0 +1,97 @@
+"""All that changes while a fold trains: what a checkpoint must hold, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from affectus import models
+from affectus.batches import Examples, fit_normalisation
+from affectus.experiment import Experiment, TrainingConfig
+from affectus.models import ModelConfig, Network
+from affectus.runs import Epoch
+from affectus.training.optimising import Plateau, create_optimiser
+
+
+@dataclass
+class Learner:
+    """A network on its way.
+
+    `average` is the running average of its weights, `best` the average of the best epoch and
+    `best_scores` [N, K] what that said of the dev clips; `best_standing` is what it is best by.
+    `epoch` and `step` are how many are done.
+    """
+
+    network: Network
+    average: Network
+    optimiser: torch.optim.Optimizer
+    plateau: Plateau
+    rng: np.random.Generator
+    epoch: int = 0
+    step: int = 0
+    best_standing: tuple[float, float] = (-1.0, -math.inf)
+    since_best: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    history: list[Epoch] = field(default_factory=list)
+
+    def judge(
+        self, dev_uar: float, dev_nll: float, scores: NDArray[np.float64], config: TrainingConfig
+    ) -> bool:
+        """Take note of what an epoch's average is worth; return whether it is the best so far."""
+        recent = [*(epoch.dev_uar for epoch in self.history), dev_uar][-config.smooth :]
+        standing = (sum(recent) / len(recent), -dev_nll)
+        if config.schedule == "plateau":
+            self.plateau.see(standing[0])
+        if not standing > self.best_standing:
+            self.since_best += 1
+            return False
+        self.best_standing, self.since_best, self.best_scores = standing, 0, scores
+        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        return True
+
+    def best_network(self) -> Network:
+        """Return a copy of the average with the weights of the best epoch."""
+        network = copy.deepcopy(self.average)
+        network.load_state_dict(self.best)
+        return network
+
+
+def create_learner(
+    experiment: Experiment, training: Examples, fold_number: int
+) -> tuple[Learner, ModelConfig]:
+    """Return a learner before its first step; the seed and the number of the fold decide it."""
+    config = experiment.training
+    torch.manual_seed(config.seed)
+    network, model_config = _create_network(experiment, training)
+    return Learner(
+        network,
+        copy.deepcopy(network),
+        create_optimiser(network, config),
+        Plateau(config.plateau_factor, config.plateau_patience),
+        np.random.default_rng([config.seed, fold_number]),
+    ), model_config
+
+
+def model_config_of(experiment: Experiment, n_features: int) -> ModelConfig:
+    """Return what the experiment's network is made from."""
+    settings = {key: value for key, value in experiment.model.items() if key != "name"}
+    name, n_labels = str(experiment.model["name"]), len(experiment.scheme.labels)
+    return ModelConfig(name, n_features, n_labels, settings)
+
+
+def _create_network(experiment: Experiment, training: Examples) -> tuple[Network, ModelConfig]:
+    """Return a fresh network that normalises by the training clips' statistics."""
+    config = model_config_of(experiment, training.frames[0].shape[1])
+    network = models.create_model(config)
+    mean, deviation = fit_normalisation(training)
+    network.mean.copy_(mean)
+    network.deviation.copy_(deviation)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network, config
