@@ -9,6 +9,12 @@ runs/NAME/fold-1/history.jsonl               a line an epoch
                  predictions_dev.csv         written last: the fold is complete
                  predictions_test.csv        by `affectus evaluate --on test` alone
 runs/NAME/evaluation_test.json, report_test.html
+
+A run of several seeds holds a whole run for each, and what pools them:
+
+runs/NAME/seeds.json                         which
+runs/NAME/NAME-seed-0/                       a run as above
+runs/NAME/predictions_test.csv               the mean of their scores
 """
 
 from __future__ import annotations
@@ -28,14 +34,26 @@ from affectus.files import replacing
 from affectus.manifest import hash_file
 from affectus.splits import Split, read_splits, write_splits
 
+_SEEDS = "seeds.json"
+
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of trained folds; see the module's text."""
+    """A folder of trained folds; see the module's text.
+
+    `members` are the runs of several seeds that it pools, whose folds are then not its own.
+    """
 
     folder: Path
     experiment: Experiment
     splits: tuple[Split, ...]
+    members: tuple[Run, ...] = ()
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of its members; of a run without, its own."""
+        runs = self.members or (self,)
+        return tuple(run.experiment.training.seed for run in runs)
 
     def fold_dir(self, split: Split) -> Path:
         """Return where a fold lies."""
@@ -68,6 +86,9 @@ def open_run(folder: Path | str) -> Run:
             f"{folder}: no run; expected a folder with experiment.toml. Make one: affectus train"
         )
     experiment = read_experiment(folder / "experiment.toml")
+    if (folder / _SEEDS).is_file():
+        members = tuple(open_run(_member_dir(folder, experiment, s)) for s in _read_seeds(folder))
+        return Run(folder, experiment, members[0].splits, members)
     run = Run(folder, experiment, read_splits(folder / "splits.json"))
     unfinished = [split.fold for split in run.splits if not run.finished(split)]
     if unfinished:
@@ -83,16 +104,11 @@ def begin_run(
 ) -> Run:
     """Make a run's folder, or find it again to resume. Raises TrainingError if it does not fit."""
     folder = runs_dir / experiment.name
-    if (folder / "experiment.toml").is_file():
-        if not resume:
+    if _begun(folder, experiment, resume):
+        if (folder / _SEEDS).is_file():
             raise TrainingError(
-                f"{folder}: there already; expected a new name. Choose another with --set "
-                f"name=NEW, or go on with --resume."
-            )
-        if read_experiment(folder / "experiment.toml") != experiment:
-            raise TrainingError(
-                f"{folder}: begun with another configuration; expected the same to resume. "
-                f"Choose another name."
+                f"{folder}: begun with several seeds; expected the same to resume. Add --seeds "
+                f"{','.join(map(str, _read_seeds(folder)))}, or choose another name."
             )
         if read_splits(folder / "splits.json") != splits:
             raise TrainingError(
@@ -105,6 +121,58 @@ def begin_run(
     return Run(folder, experiment, splits)
 
 
+def begin_pool(
+    experiment: Experiment, seeds: tuple[int, ...], runs_dir: Path, resume: bool
+) -> Path:
+    """Make the folder of a run of several seeds, or find it again; errors as of `begin_run`."""
+    folder = runs_dir / experiment.name
+    if _begun(folder, experiment, resume):
+        begun = _read_seeds(folder) if (folder / _SEEDS).is_file() else ()
+        if begun != seeds:
+            raise TrainingError(
+                f"{folder}: begun with {_in_words(begun)}; expected {_in_words(seeds)} to resume. "
+                f"Choose another name, or the same seeds."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json({"seeds": seeds}, folder / _SEEDS)
+    write_experiment(experiment, folder / "experiment.toml")
+    return folder
+
+
+def member_name(experiment: Experiment, seed: int) -> str:
+    """Return what the run of one of several seeds is called."""
+    return f"{experiment.name}-seed-{seed}"
+
+
+def _begun(folder: Path, experiment: Experiment, resume: bool) -> bool:
+    """Tell whether a run is there already; refuse one that is not to be, or cannot be, resumed."""
+    if not (folder / "experiment.toml").is_file():
+        return False
+    if not resume:
+        raise TrainingError(
+            f"{folder}: there already; expected a new name. Choose another with --set name=NEW, or "
+            f"go on with --resume."
+        )
+    if read_experiment(folder / "experiment.toml") != experiment:
+        raise TrainingError(
+            f"{folder}: begun with another configuration; expected the same to resume. Choose "
+            f"another name."
+        )
+    return True
+
+
+def _in_words(seeds: tuple[int, ...]) -> str:
+    return f"seeds {', '.join(map(str, seeds))}" if seeds else "one seed"
+
+
+def _read_seeds(folder: Path) -> tuple[int, ...]:
+    return tuple(json.loads((folder / _SEEDS).read_text("utf-8"))["seeds"])
+
+
+def _member_dir(folder: Path, experiment: Experiment, seed: int) -> Path:
+    return folder / member_name(experiment, seed)
+
+
 def write_history(epochs: Sequence[Epoch], folder: Path) -> None:
     """Write history.jsonl anew in a fold's folder, complete or not at all."""
     temporary = folder / ".history.jsonl.tmp"
@@ -115,6 +183,12 @@ def write_history(epochs: Sequence[Epoch], folder: Path) -> None:
 
 def read_history(run: Run) -> list[Epoch]:
     """Return every epoch of every fold, in order."""
+    if run.members:
+        return [
+            epoch._replace(fold=f"seed {seed} {epoch.fold}")
+            for seed, member in zip(run.seeds, run.members, strict=True)
+            for epoch in read_history(member)
+        ]
     found = []
     for split in run.splits:
         path = run.fold_dir(split) / "history.jsonl"
@@ -123,13 +197,24 @@ def read_history(run: Run) -> list[Epoch]:
 
 
 def read_provenance(run: Run) -> list[dict[str, Any]]:
-    """Return each fold's provenance.json."""
+    """Return each fold's provenance.json; of several seeds, all of them."""
+    if run.members:
+        return [
+            {**facts, "fold": f"seed {seed} {facts['fold']}"}
+            for seed, member in zip(run.seeds, run.members, strict=True)
+            for facts in read_provenance(member)
+        ]
     texts = ((run.fold_dir(s) / "provenance.json").read_text("utf-8") for s in run.splits)
     return [json.loads(text) for text in texts]
 
 
 def check_weights(run: Run, split: Split) -> Path:
     """Return a fold's weights file, refused (TrainingError) if it is not the one it trained."""
+    if run.members:
+        raise TrainingError(
+            f"{run.folder}: the run of {len(run.members)} seeds; expected one of them. Take "
+            f"{run.members[0].folder}."
+        )
     path = run.fold_dir(split) / "weights.safetensors"
     facts = json.loads((run.fold_dir(split) / "provenance.json").read_text("utf-8"))
     if not path.is_file() or hash_file(path) != facts["weights_sha256"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,10 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a value: training.epochs=5.")
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where runs go.")] = Path("runs"),
-    resume: Annotated[bool, typer.Option(help="Keep finished folds of the same run.")] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Once with each: 0,1,2; judged by the mean of their scores.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a run that was stopped.")] = False,
     allow_incomplete: Annotated[bool, typer.Option(help="Although clips are missing.")] = False,
     allow_leak: Annotated[bool, typer.Option(help="Although the split shares speakers.")] = False,
     as_json: AsJson = False,
@@ -29,21 +32,38 @@ def train(
 
     config = read_experiment(experiment, set_ or [])
     with progress("training") as advance:
-        trained = training.train(
-            config,
-            runs,
-            resume=resume,
-            allow_incomplete=allow_incomplete,
-            allow_leak=allow_leak,
-            on_epoch=lambda e, done, total: advance(
+        options: dict[str, Any] = {
+            "resume": resume,
+            "allow_incomplete": allow_incomplete,
+            "allow_leak": allow_leak,
+            "on_epoch": lambda e, done, total: advance(
                 done, total, f"{e.fold} epoch {e.epoch} loss {e.loss:.3f} dev UAR {e.dev_uar:.3f}"
             ),
-        )
+        }
+        if seeds is None:
+            trained = training.train(config, runs, **options)
+        else:
+            trained = training.train_seeds(config, _read_seeds(seeds), runs, **options)
     if as_json:
-        print_json({"run": str(trained.folder), "folds": [s.fold for s in trained.splits]})
+        print_json(
+            {
+                "run": str(trained.folder),
+                "folds": [s.fold for s in trained.splits],
+                "seeds": trained.seeds,
+            }
+        )
     else:
         print(f"{trained.folder}: {len(trained.splits)} folds. Next: affectus evaluate "
               f"{trained.folder}")  # fmt: skip
+
+
+def _read_seeds(text: str) -> list[int]:
+    from affectus.errors import ConfigError
+
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds {text}; expected whole numbers: --seeds 0,1,2") from None
 
 
 @app.command()

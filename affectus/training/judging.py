@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from affectus.models import Network
 from affectus.runs import Run, check_weights, read_provenance
 from affectus.store import FeatureStore
 from affectus.training.checks import leave_out
+from affectus.training.pooling import average_predictions, describe_spread
 
 _OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "label_sets", "cautions")
 
@@ -26,8 +28,10 @@ def predict_side(run: Run, side: str) -> Predictions:
     """Return the pooled predictions of every fold for dev (as kept) or test (computed, written).
 
     Each clip is answered by the fold that has it on that side. This is the only function that
-    reads features of the test side.
+    reads features of the test side. Of a run of several seeds, the scores are the mean over them.
     """
+    if run.members:
+        return _pool(run, side)[0]
     if side not in ("dev", "test"):
         raise EvaluationError(f"side '{side}': not to be judged; expected dev or test.")
     if side == "dev":
@@ -56,13 +60,19 @@ def predict_side(run: Run, side: str) -> Predictions:
 
 def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
     """Judge a run on its dev side, or on its test side: the one way to open it."""
-    predictions = predict_side(run, side)
+    predictions, parts = _pool(run, side) if run.members else (predict_side(run, side), [])
     manifest = leave_out(Manifest.read(run.experiment.manifest), run.experiment)
     emotions = {clip.clip_id: clip.emotion for clip in manifest}
     scheme = run.experiment.scheme
     planned = [scheme.label(emotions[i]) for split in run.splits for i in split.side(side)]
     facts = read_provenance(run)
+    cautions = list(dict.fromkeys(text for fold in facts for text in fold["cautions"]))
     first = run.splits[0]
+    spread: dict[str, Any] = {"seed": run.experiment.training.seed}
+    if parts:
+        text, figures = describe_spread(run.seeds, parts)
+        spread = {"seed": list(run.seeds), "seeds_alone": figures}
+        cautions.append(text)
     return evaluate_predictions(
         predictions,
         manifest,
@@ -78,13 +88,21 @@ def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
             "seed": first.seed,
         },
         n_planned=sum(label is not None for label in planned),
-        cautions=list(dict.fromkeys(text for fold in facts for text in fold["cautions"])),
+        cautions=cautions,
         provenance={
             **{key: value for key, value in facts[0].items() if key not in _OF_ONE_FOLD},
             "weights_sha256": {fold["fold"]: fold["weights_sha256"] for fold in facts},
-            "seed": run.experiment.training.seed,
+            **spread,
         },
     )
+
+
+def _pool(run: Run, side: str) -> tuple[Predictions, list[Predictions]]:
+    """Return the mean over a run's members, which is written, and what each of them says."""
+    parts = [predict_side(member, side) for member in run.members]
+    pooled = average_predictions(parts)
+    pooled.write(run.folder / f"predictions_{side}.csv")
+    return pooled, parts
 
 
 @torch.no_grad()
