@@ -17,6 +17,7 @@ LEVELS = [
         "cluster",
         "console",
         "emotions",
+        "encoders",
         "fingerprint",
         "media",
         "metrics",
@@ -38,7 +39,7 @@ LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
 DECODERS = {"soundfile", "soxr", "av", "cv2", "librosa", "torchaudio", "wave"}
 NO_PICKLE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
-TORCH = {"batches", "models", "training", "export"}
+TORCH = {"batches", "encoders", "models", "training", "export"}
 
 
 def sources():

@@ -34,7 +34,14 @@ Store = Annotated[Path, typer.Option("--store", help="The folder of the feature 
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # What the commands beyond prediction need, and the extra that brings it.
-_EXTRAS = {"torch": "train", "onnx": "train", "ray": "ray", "opensmile": "opensmile"}
+_EXTRAS = {
+    "torch": "train",
+    "onnx": "train",
+    "ray": "ray",
+    "opensmile": "opensmile",
+    "transformers": "speech",
+    "huggingface_hub": "speech",
+}
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -20,8 +20,11 @@ from affectus.errors import ConfigError, nearest
 from affectus.features.descriptors import Descriptors
 from affectus.features.embedding import Embedding
 from affectus.features.functionals import Functionals
+from affectus.features.onnx import Onnx
 from affectus.features.opensmile import Compare, CompareFrames, Egemaps, EgemapsFrames
+from affectus.features.speech import SPEECH
 from affectus.features.voice import LogMel
+from affectus.features.waveform import Waveform
 
 Parameter = str | int | float | bool | None
 
@@ -63,7 +66,8 @@ class Extractor(Protocol):
 _EXTRACTORS: dict[str, type[Any]] = {
     kind.name: kind
     for kind in (
-        LogMel, Descriptors, Functionals, Embedding, Egemaps, EgemapsFrames, Compare, CompareFrames,
+        LogMel, Descriptors, Functionals, Embedding, Waveform, *SPEECH, Onnx,
+        Egemaps, EgemapsFrames, Compare, CompareFrames,
     )
 }  # fmt: skip
 

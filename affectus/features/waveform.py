@@ -1,0 +1,64 @@
+"""The waveform itself as features, for networks that begin at the sound: every sample a frame."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectus.errors import ConfigError
+
+_SHORTEST = 400  # samples: 25 ms at 16 kHz, of which a speech encoder makes one frame
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Samples [T, 1]; `longest` seconds is what a network is given at once when it predicts.
+
+    A store of them takes 64 kB a second. Less than 25 ms of sound is filled up with silence.
+    """
+
+    sample_rate: int = 16_000
+    longest: float = 30.0
+
+    name: ClassVar[str] = "waveform"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checks = {
+            "sample_rate": (1_000 <= self.sample_rate <= 192_000, "1,000 to 192,000 Hz"),
+            "longest": (1 <= self.longest <= 3_600, "1 to 3,600 s"),
+        }
+        for parameter, (fine, expected) in checks.items():
+            if not fine:
+                raise ConfigError(
+                    f"waveform: {parameter} is {getattr(self, parameter)}; expected {expected}. "
+                    f"Change it."
+                )
+
+    @property
+    def frame_rate(self) -> float:
+        """Samples per second."""
+        return float(self.sample_rate)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """One: the sample."""
+        return ("sample",)
+
+    def parameters(self) -> dict[str, str | int | float | bool | None]:
+        """Return every setting."""
+        return asdict(self)
+
+    def __call__(self, waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        """Return samples [T, 1] float32. Raises ConfigError if `sample_rate` is another."""
+        if sample_rate != self.sample_rate:
+            raise ConfigError(
+                f"waveform: sound at {sample_rate} Hz; expected {self.sample_rate} Hz. Resample "
+                f"it: read_audio(..., sample_rate={self.sample_rate})."
+            )
+        samples = np.asarray(waveform, np.float32)
+        missing = max(0, _SHORTEST - len(samples))
+        return np.ascontiguousarray(np.pad(samples, (0, missing))[:, None])
