@@ -18,3 +18,6 @@ SMALL = {
     "logistic": {},
     "svm": {"n_support": 12},
 }
+
+# It takes waveforms and an encoder's files: test_speech_encoder.py holds it to the same.
+OF_WAVEFORMS = {"speech_encoder"}

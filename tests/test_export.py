@@ -8,7 +8,7 @@ import torch
 from small_models import SMALL
 from small_run import prepare
 
-from affectus import export, models
+from affectus import export
 from affectus.errors import ModelError
 from affectus.export import compare, export_network, export_run
 from affectus.models import Inputs, ModelConfig, create_model
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("name", models.list_models())
+@pytest.mark.parametrize("name", SMALL)
 def test_every_model_exports_as_its_equal_at_twenty_lengths_and_three_batch_sizes(name):
     torch.manual_seed(0)
     network = create_model(ModelConfig(name, 32, 5, SMALL[name]))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -11,7 +13,7 @@ from sklearn.svm import SVC
 from affectus import models
 from affectus.errors import ConfigError, TrainingError
 from affectus.metrics import negative_log_likelihood
-from affectus.models import Inputs, ModelConfig, create_model, fit_model, linear
+from affectus.models import Inputs, ModelConfig, create_model, fit_model, fitting
 
 N_FEATURES = 6
 
@@ -98,19 +100,19 @@ def test_the_cost_is_the_best_of_folds_that_share_no_speaker():
     spots = rng.normal(size=(8, 4, N_FEATURES)) * 3
     spots[:, :, 0] = np.arange(4) * 1.5
     features = spots[speakers, labels] + rng.normal(scale=0.05, size=(160, N_FEATURES))
-    known = linear._Clips(features, labels, np.ones(160), speakers)
-    scores, truth = linear._unheard("svm", known, 10.0, 0.0)
+    known = fitting.Clips(features, labels, np.ones(160), speakers)
+    scores, truth = fitting.judge_unheard("svm", known, 10.0, 0.0)
     heard = SVC(C=10.0).fit(StandardScaler().fit_transform(features), labels)
     recall = (scores.argmax(1) == truth).mean()
     assert heard.score(StandardScaler().fit_transform(features), labels) == 1.0
     assert recall < 0.9
-    for fitted, judged in linear._inner_folds(known):
+    for fitted, judged in fitting.inner_folds(known):
         assert not set(speakers[fitted]) & set(speakers[judged])
     config = ModelConfig("logistic", N_FEATURES, 4)
     _, found = fit_model(config, features, labels, np.ones(160), speakers)
     scored = {
-        cost: np.mean(np.equal(*_answers(linear._unheard("logistic", known, cost, 0.0))))
-        for cost in linear._COSTS["logistic"]
+        cost: np.mean(np.equal(*_answers(fitting.judge_unheard("logistic", known, cost, 0.0))))
+        for cost in fitting.COSTS["logistic"]
     }
     assert scored[found.settings["cost"]] == max(scored.values())
     assert len(set(scored.values())) > 1
@@ -119,6 +121,71 @@ def test_the_cost_is_the_best_of_folds_that_share_no_speaker():
 def _answers(unheard):
     scores, truth = unheard
     return scores.argmax(1), truth
+
+
+def layered(n_layers=3, n=160):
+    """Clips whose layers differ in how well they tell the label; the middle one is the best."""
+    rng = np.random.default_rng(3)
+    features, labels, weights, speakers = clips(spread=2.5, n=n)
+    worse = [features + rng.normal(scale=scale, size=features.shape) for scale in (40, 0, 80)]
+    return np.concatenate(worse[:n_layers], axis=1), labels, weights, speakers
+
+
+def test_layer_and_cost_are_chosen_together_as_a_grid_search_would():
+    # The oracle: scikit-learn's own predictions of the same folds of speakers, pooled.
+    features, labels, weights, speakers = layered()
+    _, found = fit_model(
+        ModelConfig("logistic", 3 * N_FEATURES, 4, {"n_layers": 3}),
+        features, labels, weights, speakers,
+    )  # fmt: skip
+    scores = {}
+    for layer in range(3):
+        columns = features[:, layer * N_FEATURES : (layer + 1) * N_FEATURES]
+        for cost in fitting.COSTS["logistic"]:
+            said = cross_val_predict(
+                make_pipeline(StandardScaler(), LogisticRegression(C=cost, max_iter=5000)),
+                columns, labels, groups=speakers, cv=StratifiedGroupKFold(5),
+            )  # fmt: skip
+            scores[layer, cost] = balanced_accuracy_score(labels, said)
+    assert scores[found.settings["layer"], found.settings["cost"]] == max(scores.values())
+    assert found.settings["layer"] == 1
+
+
+def test_one_layer_is_judged_by_its_own_columns_alone():
+    features, labels, weights, speakers = layered()
+    settings = {"n_layers": 3, "layer": 1, "cost": 0.1}
+    config = ModelConfig("logistic", 3 * N_FEATURES, 4, settings)
+    network, found = fit_model(config, features, labels, weights, speakers)
+    assert found.settings == settings
+    alone, _ = fit_model(
+        ModelConfig("logistic", N_FEATURES, 4, {"cost": 0.1}),
+        features[:, N_FEATURES : 2 * N_FEATURES], labels, weights, speakers,
+    )  # fmt: skip
+    other = features.copy()
+    other[:, :N_FEATURES] = 1e3
+    np.testing.assert_allclose(
+        logits_of(network, other),
+        logits_of(alone, features[:, N_FEATURES : 2 * N_FEATURES]),
+        atol=1e-5,
+    )
+
+
+def test_a_given_layer_is_kept_while_the_cost_is_chosen():
+    _, found = fit_model(
+        ModelConfig("logistic", 3 * N_FEATURES, 4, {"n_layers": 3, "layer": 2}), *layered()
+    )
+    assert found.settings["layer"] == 2
+    assert found.settings["cost"] in fitting.COSTS["logistic"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"n_layers": 4}, "4 layers do not divide 18 columns"),
+     ({"n_layers": 3, "layer": 3}, "layer is 3, which is not -1 to 2")],
+)  # fmt: skip
+def test_layers_that_do_not_fit_are_refused(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        fit_model(ModelConfig("logistic", 3 * N_FEATURES, 4, settings), *layered())
 
 
 @pytest.mark.parametrize("name", ["logistic", "svm"])

@@ -56,7 +56,7 @@ def config(experiment, name, **training):
     )
 
 
-@pytest.mark.parametrize("name", models.list_models())
+@pytest.mark.parametrize("name", SMALL)
 def test_every_model_trains_and_is_judged(name, experiment, tmp_path):
     run = train(config(experiment, name), tmp_path)
     history = read_history(run)

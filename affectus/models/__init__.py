@@ -30,6 +30,7 @@ from affectus.models.cnn_transformer import CNNTransformer
 from affectus.models.crnn import CRNN
 from affectus.models.inputs import Inputs
 from affectus.models.parallel_cnn_lstm import ParallelCNNLSTM
+from affectus.models.speech_encoder import SpeechEncoder
 from affectus.models.stacked_cnn_lstm import StackedCNNLSTM
 from affectus.models.tcn import TCN
 
@@ -37,6 +38,7 @@ __all__ = [
     "Inputs",
     "ModelConfig",
     "Network",
+    "complete_config",
     "count_parameters",
     "create_model",
     "fit_model",
@@ -55,6 +57,7 @@ _MODELS: dict[str, type[nn.Module]] = {
     "cnn_pooling_lstm": CNNPoolingLSTM,
     "branched_lstm": BranchedLSTM,
     "tcn": TCN,
+    "speech_encoder": SpeechEncoder,
     **linear.FITTED,
 }
 
@@ -114,6 +117,17 @@ class Network(nn.Module):
         return self.body.classify(frames, lengths)  # type: ignore[operator, no-any-return]
 
     @property
+    def takes_raw(self) -> bool:
+        """Whether features go in as they are, for the body scales them by itself."""
+        return bool(getattr(self.body, "takes_raw", False))
+
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return what is learnt, in groups, each with its share of the learning rate."""
+        if hasattr(self.body, "parameter_groups"):
+            return list(self.body.parameter_groups())  # type: ignore[operator]
+        return [([p for p in self.parameters() if p.requires_grad], 1.0)]
+
+    @property
     def has_frames(self) -> bool:
         """Whether the network makes one sequence of frames on the way to its logits."""
         return hasattr(self.body, "encode")
@@ -154,6 +168,12 @@ def create_model(config: ModelConfig) -> Network:
             f"model '{config.name}' with {dict(config.settings)}: {error}; expected settings that "
             f"fit {config.n_features} features. Change them."
         ) from None
+
+
+def complete_config(config: ModelConfig, network: Network) -> ModelConfig:
+    """Return a config with what the network found out when it was made, so that it can be again."""
+    filled = getattr(network.body, "filled", {})
+    return replace(config, settings={**config.settings, **filled})
 
 
 def is_fitted(name: str) -> bool:
