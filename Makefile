@@ -55,6 +55,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.rows
 	$(BIN)/python -m benchmarks.engine
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
+	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.prediction
 
 torture: $(VENV)/dev.stamp
 	$(PIP_INSTALL) -e '.[dev,ray]'

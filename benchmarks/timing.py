@@ -21,6 +21,14 @@ def on_one_core() -> None:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
+def with_single_threads() -> None:
+    """Start this script again with libraries that use one thread each, unless it was."""
+    if os.environ.get("AFFECTUS_BENCH") == "1":
+        return
+    environment = {**os.environ, **ONE_CORE, "AFFECTUS_BENCH": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
 def alternate(
     ours: Callable[[], object], theirs: Callable[[], object], rounds: int
 ) -> tuple[float, float, float]:

@@ -6,10 +6,11 @@ on. It knows nothing of manifests, stores or training. Nothing that it hears is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ class Predictor:
         """Yield the prediction, or the MediaError that stands in its place, of each in turn.
 
         Clips of like length go through the network together; scores are those of `predict` within
-        1e-5. `workers` threads decode and compute features.
+        1e-5. `workers` threads share the work.
         """
         settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
 
@@ -115,26 +116,33 @@ class Predictor:
 
         remaining = iter(sources)
         with ThreadPoolExecutor(workers) as pool:
+            run = pool.map if workers > 1 else map
             while some := list(islice(remaining, _AHEAD)):
-                heard = list(pool.map(hear, some) if workers > 1 else map(hear, some))
-                yield from self._conclude(heard, settings)
+                heard = list(run(hear, some))
+                clips = {
+                    place: one[1]
+                    for place, one in enumerate(heard)
+                    if not isinstance(one, MediaError) and one[1] is not None
+                }
+                logits = self._answer(clips, speaker, run)
+                for place, one in enumerate(heard):
+                    yield one if isinstance(one, MediaError) else one[0].conclude(logits.get(place))
 
-    def _conclude(
-        self, heard: list[tuple[Stream, Frames | None] | MediaError], settings: Settings
-    ) -> Iterator[Prediction | MediaError]:
-        clips = {
-            place: one[1]
-            for place, one in enumerate(heard)
-            if not isinstance(one, MediaError) and one[1] is not None
-        }
+    def _answer(
+        self, clips: dict[int, Frames], speaker: SpeakerProfile | None, run: Callable[..., Any]
+    ) -> dict[int, NDArray[np.float64]]:
+        """Return logits [K] of each clip, those of like length through the network together."""
         order = sorted(clips, key=lambda place: len(clips[place]))
-        logits: dict[int, NDArray[np.float64]] = {}
-        for first in range(0, len(order), _BATCH):
-            batch = order[first : first + _BATCH]
-            rows = self._network.logits([clips[place] for place in batch], settings.speaker)
-            logits.update(zip(batch, rows, strict=True))
-        for place, one in enumerate(heard):
-            yield one if isinstance(one, MediaError) else one[0].conclude(logits.get(place))
+        batches = [order[first : first + _BATCH] for first in range(0, len(order), _BATCH)]
+
+        def answer(batch: list[int]) -> NDArray[np.float64]:
+            return self._network.logits([clips[place] for place in batch], speaker)
+
+        return {
+            place: row
+            for batch, rows in zip(batches, run(answer, batches), strict=True)
+            for place, row in zip(batch, rows, strict=True)
+        }
 
     def stream(
         self,

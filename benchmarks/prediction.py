@@ -1,0 +1,186 @@
+"""From file to answer: one clip warm, a thousand clips, an hour; beside librosa and torch eager.
+
+The model is the one that ships, or a default crnn with fresh weights where none does. The peer
+reads with librosa at the model's rate, takes librosa's log-mel with the same settings, untrimmed,
+and runs the same network in torch eager; it detects no speech and checks nothing. Both have one
+thread; the first rows are on one processor.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from affectus import models
+from affectus.console import print_table
+from affectus.model_folder import PRETRAINED, list_pretrained
+from affectus.models import Inputs
+from affectus.predictor import Prediction, Predictor, load_model
+from affectus.predictor.speech import find_detector
+from affectus.synthesis import synthesize_voice
+from benchmarks.cold_start import write_model
+from benchmarks.timing import alternate, run_process, with_single_threads
+
+RATE = 48_000
+ROUNDS, N_CLIPS, N_VOICES = 60, 1_000, 24
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "voice" in list_pretrained():
+            path = PRETRAINED / "voice"
+        else:
+            path = folder / "model"
+            write_model(path)
+        clips = write_clips(folder)
+        processors = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(processors)})
+        rows = one_clip(path, clips[0])
+        os.sched_setaffinity(0, processors)
+        rows += [
+            *thousand_clips(path, clips),
+            *an_hour(path, folder, clips),
+        ]
+    columns = ("what", "ours", "peer", "peer / ours")
+    print_table(columns, rows, title=f"prediction with the model '{path.name}'")
+
+
+def write_clips(folder: Path) -> list[Path]:
+    """Write voices as clips of 3.7 s at 48 kHz, half a second of silence before each."""
+    rng = np.random.default_rng(0)
+    emotions = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+    clips = []
+    for number in range(N_VOICES):
+        emotion = emotions[number % len(emotions)]
+        voice = synthesize_voice(emotion, speaker=number, sample_rate=RATE)
+        wave = rng.normal(0, 1e-4, int(3.7 * RATE))
+        voice = np.concatenate([voice, voice])[: len(wave) - RATE // 2]
+        wave[RATE // 2 : RATE // 2 + len(voice)] += voice
+        clips.append(folder / f"{number:02}.wav")
+        soundfile.write(clips[-1], wave, RATE, subtype="PCM_16")
+    return clips
+
+
+class Peer:
+    """librosa's front end and torch eager, as a notebook would have it."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.network, _ = models.load(folder / "weights.safetensors")
+        self.network.eval()
+        self.settings = settings
+
+    def frames(self, path: Path) -> NDArray[np.float32]:
+        s = self.settings
+        wave, rate = librosa.load(path, sr=s["sample_rate"])
+        mel = librosa.feature.melspectrogram(
+            y=wave, sr=rate, n_fft=s["n_fft"], win_length=s["win_length"],
+            hop_length=s["hop_length"], n_mels=s["n_mels"], fmin=s["f_min"], fmax=s["f_max"],
+            center=False,
+        )  # fmt: skip
+        found: NDArray[np.float32] = librosa.power_to_db(mel, top_db=None).T.copy()
+        return found
+
+    @torch.no_grad()
+    def predict(self, path: Path) -> NDArray[np.float32]:
+        frames = torch.from_numpy(self.frames(path))
+        logits: NDArray[np.float32] = self.network(
+            Inputs(frames[None], torch.tensor([len(frames)]))
+        ).numpy()
+        return logits
+
+
+def one_clip(folder: Path, clip: Path) -> list[tuple[str, str, str, str]]:
+    rows = []
+    energy = load_model(folder, speech="energy")
+    peer = Peer(folder, dict(energy.facts.extractor))
+    detectors = {"a gate over levels": energy}
+    if type(find_detector("auto", 16_000)).__name__ == "SileroDetector":
+        detectors["Silero's detector"] = load_model(folder, speech="silero")
+    for name, model in detectors.items():
+
+        def predict(model: Predictor = model) -> Prediction:
+            return model.predict(clip)
+
+        assert predict().scores, "a clip without speech measures nothing"
+        ours, theirs, ratio = alternate(predict, lambda: peer.predict(clip), ROUNDS)
+        what = f"one 3.7 s clip of 48 kHz, warm, one core, {name}"
+        rows.append((what, f"{ours * 1e3:.1f} ms", f"{theirs * 1e3:.1f} ms", f"{ratio:.1f}"))
+    frames = energy.extractor(np.zeros(int(3.7 * 16_000), np.float32), 16_000)
+    whole = np.random.default_rng(0).normal(-40, 10, (226, frames.shape[1])).astype(np.float32)
+    inputs = Inputs(torch.from_numpy(whole[None]), torch.tensor([len(whole)]))
+
+    @torch.no_grad()
+    def eager() -> Any:
+        return peer.network(inputs)
+
+    ours, theirs, ratio = alternate(lambda: energy._network.logits([whole]), eager, ROUNDS)
+    what = "its network alone, 226 frames, beside torch eager"
+    rows.append((what, f"{ours * 1e3:.1f} ms", f"{theirs * 1e3:.1f} ms", f"{ratio:.1f}"))
+    return rows
+
+
+def thousand_clips(folder: Path, clips: list[Path]) -> list[tuple[str, str, str, str]]:
+    model = load_model(folder)
+    many = (clips * (N_CLIPS // len(clips) + 1))[:N_CLIPS]
+    peer = Peer(folder, dict(model.facts.extractor))
+    began = time.perf_counter()
+    for clip in many[: N_CLIPS // 10]:
+        peer.predict(clip)
+    theirs = (N_CLIPS // 10) / (time.perf_counter() - began)
+    rows = []
+    for workers in (1, 2):
+
+        def predict(workers: int = workers) -> None:
+            assert sum(1 for _ in model.predict_many(many, workers=workers)) == N_CLIPS
+
+        ours = N_CLIPS / seconds_of(predict)
+        what = (
+            f"{N_CLIPS:,} clips in batches, {workers} worker{'s' * (workers > 1)}; peer one by one"
+        )
+        rows.append((what, f"{ours:.0f} clips/s", f"{theirs:.0f} clips/s", f"{ours / theirs:.1f}"))
+    return rows
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+_LIBROSA = """
+import sys, librosa
+wave, rate = librosa.load(sys.argv[1], sr=16_000)
+librosa.power_to_db(librosa.feature.melspectrogram(y=wave, sr=rate, n_fft=512, hop_length=256))
+"""
+
+
+def an_hour(folder: Path, place: Path, clips: list[Path]) -> list[tuple[str, str, str, str]]:
+    hour = place / "hour.wav"
+    pieces = [soundfile.read(clip, dtype="int16")[0] for clip in clips]
+    with soundfile.SoundFile(hour, "w", RATE, 1, "PCM_16") as file:
+        while file.frames < 3_600 * RATE:
+            file.write(pieces[(file.frames // len(pieces[0])) % len(pieces)])
+    command = ["-m", "affectus", "predict", str(hour), "--model", str(folder)]
+    ours = run_process([sys.executable, *command, "--max-seconds", "4000"])
+    theirs = run_process([sys.executable, "-c", _LIBROSA, str(hour)])
+    what = "an hour of 48 kHz, cold; the peer is librosa's log-mel alone"
+    ours_text, theirs_text = (f"{s:.1f} s, {mb:.0f} MB" for s, mb in (ours, theirs))
+    return [(what, ours_text, theirs_text, f"{theirs[0] / ours[0]:.1f}")]
+
+
+if __name__ == "__main__":
+    with_single_threads()
+    main()
