@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from affectus.batches import (
+    Bands,
     Examples,
     allow_labels,
     augment,
@@ -23,12 +24,14 @@ from affectus.experiment import AugmentationConfig
 from affectus.features import create_extractor
 from affectus.manifest import Clip
 from affectus.store import FeatureStore, Result, write_shard
+from affectus.synthesis import synthesize_voice
 
 OFF = AugmentationConfig(
     band_masks=0, frame_masks=0, stretch=0.0, gain_db=0.0, mixup=0.0
 )  # fmt: skip
 
 LOGMEL = create_extractor("logmel", trim_db=None)
+BANDS = Bands(LOGMEL.centres, 16_000 / 512)
 
 
 def examples(lengths=(30, 10, 20, 40, 25), labels=(0, 1, 0, 1, 0), n_features=6):
@@ -38,9 +41,9 @@ def examples(lengths=(30, 10, 20, 40, 25), labels=(0, 1, 0, 1, 0), n_features=6)
     return Examples(tuple(clips), tuple(frames), np.array(labels))
 
 
-def drawn(found, config=OFF, seed=0, batch_size=2, centres=None):
+def drawn(found, config=OFF, seed=0, batch_size=2, bands=None):
     fill, rng = fit_normalisation(found)[0], np.random.default_rng(seed)
-    return list(training_batches(found, 2, batch_size, config, fill, rng, centres))
+    return list(training_batches(found, 2, batch_size, config, fill, rng, bands))
 
 
 def test_normalisation_is_numpys_over_all_frames():
@@ -155,13 +158,14 @@ def test_collate_pads_with_zeros():
 
 
 @pytest.mark.parametrize(
-    "part", ["band_masks", "frame_masks", "stretch", "speed", "tract", "gain_db"]
+    "part", ["band_masks", "frame_masks", "stretch", "speed", "tract", "gain_db", "noise"]
 )
 def test_augmentation_never_touches_the_stored_frames(part):
-    config = msgspec.structs.replace(OFF, **{part: 2 if part.endswith("masks") else 0.5})
+    value = ("white", "babble") if part == "noise" else 2 if part.endswith("masks") else 0.5
+    config = msgspec.structs.replace(OFF, noise_share=1.0, **{part: value})
     found = examples()
     before = [frames.clone() for frames in found.frames]
-    drawn(found, config, centres=np.linspace(100, 1_000, 6))
+    drawn(found, config, bands=Bands(np.linspace(100, 1_000, 6), 31.25))
     assert all(torch.equal(a, b) for a, b in zip(before, found.frames, strict=True))
 
 
@@ -198,9 +202,7 @@ def test_speed_does_to_the_bands_what_playing_faster_does_to_the_sound(speed):
         uniform = staticmethod(lambda low, high: factor if high == 1 else 0.0)
 
     plain, truth = log_mel_at(1.0), log_mel_at(speed)
-    found = augment(
-        torch.from_numpy(plain), config, torch.zeros(64), Chance, LOGMEL.centres
-    ).numpy()
+    found = augment(torch.from_numpy(plain), config, torch.zeros(64), Chance, BANDS).numpy()
     assert abs(len(found) - len(truth)) <= 2
     n = min(len(found), len(truth), len(plain))
     inside = truth[:n] > truth.max() - 40  # where there is sound
@@ -215,19 +217,87 @@ def test_tract_moves_a_band_s_energy_by_its_share_and_keeps_the_length():
     config = msgspec.structs.replace(OFF, tract=0.2)
     rng = np.random.default_rng(0)
     for _ in range(50):
-        moved = augment(tone, config, torch.zeros(64), rng, centres)
+        moved = augment(tone, config, torch.zeros(64), rng, BANDS)
         assert moved.shape == tone.shape
         ratio = centres[int(moved[0].argmax())] / centres[30]
         assert 1 / 1.25 < ratio < 1.25
-    assert len({int(augment(tone, config, torch.zeros(64), rng, centres)[0].argmax())
+    assert len({int(augment(tone, config, torch.zeros(64), rng, BANDS)[0].argmax())
                 for _ in range(50)}) > 3  # fmt: skip
 
 
-@pytest.mark.parametrize("part", ["speed", "tract"])
-def test_speed_and_tract_are_refused_where_no_bands_are_known(part):
-    config = msgspec.structs.replace(OFF, **{part: 0.1})
+@pytest.mark.parametrize("part", [{"speed": 0.1}, {"tract": 0.1}, {"noise": ("white",)}])
+def test_what_needs_bands_is_refused_where_none_are_known(part):
+    config = msgspec.structs.replace(OFF, noise_share=1.0, **part)
     with pytest.raises(ConfigError, match=r"these features have none; .* augmentation\.speed=0"):
         drawn(examples(), config)
+
+
+def voice_at(seconds=2.0):
+    """A voice that rises and falls, with pauses: [T] float32."""
+    return synthesize_voice("happy", speaker=1)[: int(16_000 * seconds)]
+
+
+def mean_bands(frames):
+    """The mean power of each band over time, in dB."""
+    return 10 * np.log10((10 ** (np.asarray(frames, np.float64) / 10)).mean(0))
+
+
+@pytest.mark.parametrize("kind", ["white", "pink"])
+@pytest.mark.parametrize("snr", [0.0, 12.0])
+def test_noise_in_the_bands_is_what_the_noise_would_have_been_in_the_sound(kind, snr):
+    voice, rng = voice_at(), np.random.default_rng(1)
+    spectrum = np.fft.rfft(rng.normal(0, 1, len(voice)))
+    hertz = np.fft.rfftfreq(len(voice), 1 / 16_000)
+    if kind == "pink":
+        spectrum /= np.sqrt(np.maximum(hertz, 20.0))
+    # The ratio is that of what the bands hear, 50 to 8,000 Hz.
+    spectrum[hertz < 50] = 0
+    noise = np.fft.irfft(spectrum, len(voice))
+    noise *= np.sqrt(np.square(voice).mean() / np.square(noise).mean() / 10 ** (snr / 10))
+    truth = LOGMEL((voice + noise).astype("f4"), 16_000)
+    clean = LOGMEL(voice, 16_000)
+    config = msgspec.structs.replace(OFF, noise=(kind,), noise_snr=(snr, snr), noise_share=1.0)
+    found = augment(torch.from_numpy(clean), config, torch.zeros(64), rng, BANDS).numpy()
+    error = mean_bands(found) - mean_bands(truth)
+    assert abs(error.mean()) < 0.5 and abs(error).max() < 3.0
+    # It scatters as the real one does: from frame to frame, in quiet places.
+    quiet = clean.mean(1) < np.median(clean.mean(1))
+    ours, theirs = found[quiet].std(0).mean(), truth[quiet].std(0).mean()
+    assert abs(ours - theirs) < 0.2 * theirs
+
+
+def test_babble_is_other_training_clips_at_the_ratio():
+    clean = torch.from_numpy(LOGMEL(voice_at(), 16_000))
+    pool = [torch.full((3 + n, 64), -100.0) for n in range(4)]
+    for n, frames in enumerate(pool):
+        frames[:, 10 * n] = -20.0  # each is one band, at a time of its own
+    config = msgspec.structs.replace(OFF, noise=("babble",), noise_snr=(6.0, 6.0), noise_share=1.0)
+    rng, heard = np.random.default_rng(0), set()
+    for _ in range(20):
+        found = augment(clean, config, torch.zeros(64), rng, BANDS, pool)
+        plain = 10 ** (clean.numpy().astype("f8") / 10)
+        added = 10 ** (found.numpy().astype("f8") / 10) - plain
+        ratio = (plain @ BANDS.half_widths).sum() / (added @ BANDS.half_widths).sum()
+        assert 10 * np.log10(ratio) == pytest.approx(6.0, abs=0.05)
+        heard |= set(np.flatnonzero(added.mean(0) > added.mean() / 100).tolist())
+    assert heard == {0, 10, 20, 30}
+
+
+def test_noise_is_given_to_its_share_of_the_clips_between_its_ratios():
+    clean = torch.full((40, 64), -30.0)
+    config = msgspec.structs.replace(
+        OFF, noise=("white", "pink"), noise_snr=(3.0, 20.0), noise_share=0.3
+    )
+    rng, ratios = np.random.default_rng(0), []
+    for _ in range(400):
+        found = augment(clean, config, torch.zeros(64), rng, BANDS)
+        if torch.equal(found, clean):
+            continue
+        added = 10 ** (found.numpy().astype("f8") / 10) - 10**-3
+        power = float((added @ BANDS.half_widths).mean())
+        ratios.append(10 * np.log10(1e-3 * BANDS.half_widths.sum() / power))
+    assert 0.24 < len(ratios) / 400 < 0.36
+    assert 2 < min(ratios) < 5 and 18 < max(ratios) < 21
 
 
 def test_stretch_changes_the_length_within_its_bounds_and_keeps_values():

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from affectus.batches.augmentation import augment, mix
+from affectus.batches.augmentation import apply_change, augment, draw_change, mix
 from affectus.batches.examples import (
     Examples,
     allow_labels,
@@ -25,14 +25,15 @@ from affectus.batches.examples import (
     load_examples,
     with_votes,
 )
+from affectus.batches.noise import Bands
 from affectus.batches.sampling import draw_clips, expected_draws, find_groups
 from affectus.experiment import AugmentationConfig
 from affectus.models import Inputs
 
 __all__ = [
-    "Batch", "Examples", "allow_labels", "augment", "class_weights", "collate", "expected_draws",
-    "find_groups", "find_label_sets", "fit_normalisation", "load_examples", "ordered_batches",
-    "training_batches", "with_votes",
+    "Bands", "Batch", "Examples", "allow_labels", "augment", "class_weights", "collate",
+    "expected_draws", "find_groups", "find_label_sets", "fit_normalisation", "load_examples",
+    "ordered_batches", "training_batches", "with_votes",
 ]  # fmt: skip
 
 _MULTIPLE = 16  # frames
@@ -57,7 +58,7 @@ def training_batches(
     augmentation: AugmentationConfig,
     fill: Tensor,
     rng: np.random.Generator,
-    centres: NDArray[np.float64] | None = None,
+    bands: Bands | None = None,
     groups: NDArray[np.intp] | None = None,
 ) -> Iterator[Batch]:
     """Yield every clip once, augmented, in random batches of clips of like length.
@@ -65,7 +66,7 @@ def training_batches(
     Of `groups` [N] (see `find_groups`), as many clips each are drawn, and N in all.
 
     `fill` [D] is what masked bands and frames are set to: the mean, which normalises to zero.
-    `centres` [D] are the bands' in Hz, which `speed` and `tract` need.
+    `bands` are what `speed`, `tract` and `noise` need.
     """
     # Like lengths waste little padding; a tenth of noise keeps the company of a clip changing.
     lengths = np.array([len(frames) for frames in examples.frames])
@@ -74,7 +75,13 @@ def training_batches(
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     for place in rng.permutation(len(batches)):
         index = batches[place]
-        frames = [augment(examples.frames[i], augmentation, fill, rng, centres) for i in index]
+        changes = [
+            draw_change(int(lengths[i]), len(fill), augmentation, rng, len(lengths)) for i in index
+        ]
+        frames = [
+            apply_change(examples.frames[i], change, fill, bands, examples.frames)
+            for i, change in zip(index, changes, strict=True)
+        ]
         targets = examples.targets(index, n_labels)
         allowed = None if examples.allowed is None else examples.allowed[index]
         inputs = collate(frames)

@@ -1,8 +1,14 @@
-"""Augmentation: a training clip is drawn anew each time, changed in ways that keep its emotion."""
+"""Augmentation: a training clip is drawn anew each time, changed in ways that keep its emotion.
+
+What is to be done is drawn first, and done later: so it can be done elsewhere, and the random
+numbers are the same wherever that is.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,9 +16,86 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from affectus.batches.noise import Bands, Noise, add_noise, draw_noise
 from affectus.errors import ConfigError
 from affectus.experiment import AugmentationConfig
 from affectus.models import Inputs
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done to one clip, once.
+
+    `n_frames` is the length it gets, `warp` the factor by which its bands move, `gain` is in dB;
+    `bands` and `frames` are what is masked, starts and widths.
+    """
+
+    n_frames: int
+    warp: float
+    noise: Noise | None
+    gain: float
+    bands: tuple[tuple[int, int], ...]
+    frames: tuple[tuple[int, int], ...]
+
+
+def draw_change(
+    n_frames: int,
+    n_bands: int,
+    config: AugmentationConfig,
+    rng: np.random.Generator,
+    n_clips: int = 0,
+) -> Change:
+    """Draw what becomes of a clip of `n_frames`; of `n_clips`, some may babble behind it."""
+    speed, stretch, tract = (
+        math.exp(rng.uniform(-1, 1) * math.log1p(share)) if share else 1.0
+        for share in (config.speed, config.stretch, config.tract)
+    )
+    if speed * stretch != 1:
+        n_frames = max(1, round(n_frames * stretch / speed))
+    noise = draw_noise(config, n_clips, rng)
+    gain = rng.uniform(-config.gain_db, config.gain_db)
+    bands = [
+        _draw_mask(min(config.band_width, n_bands), n_bands, rng) for _ in range(config.band_masks)
+    ]
+    frames = [
+        # Never more than a fifth of the clip at once (the p of SpecAugment).
+        _draw_mask(min(config.frame_width, n_frames // 5), n_frames, rng)
+        for _ in range(config.frame_masks)
+    ]
+    return Change(n_frames, speed * tract, noise, gain, tuple(bands), tuple(frames))
+
+
+def _draw_mask(widest: int, size: int, rng: np.random.Generator) -> tuple[int, int]:
+    width = int(rng.integers(0, widest + 1))
+    return int(rng.integers(0, size - width + 1)), width
+
+
+def apply_change(
+    frames: Tensor,
+    change: Change,
+    fill: Tensor,
+    bands: Bands | None = None,
+    pool: Sequence[Tensor] = (),
+) -> Tensor:
+    """Return a changed copy of a clip's frames [T, D]; masked parts are set to `fill` [D]."""
+    if change.n_frames != len(frames):
+        frames = F.interpolate(frames.T[None], change.n_frames, mode="linear")[0].T
+    if bands is None and (change.warp != 1 or change.noise):
+        raise ConfigError(
+            "augmentation.speed, tract and noise are for mel bands; these features have none; "
+            "expected 0. Add --set augmentation.speed=0 --set augmentation.tract=0 --set "
+            "augmentation.noise=[]"
+        )
+    if bands is not None and change.warp != 1:
+        frames = _warp_bands(frames, bands.centres, change.warp)
+    if bands is not None and change.noise:
+        frames = add_noise(frames, change.noise, bands, pool)
+    frames = (frames + change.gain).contiguous()
+    for start, width in change.bands:
+        frames[:, start : start + width] = fill[start : start + width]
+    for start, width in change.frames:
+        frames[start : start + width] = fill
+    return frames
 
 
 def augment(
@@ -20,36 +103,12 @@ def augment(
     config: AugmentationConfig,
     fill: Tensor,
     rng: np.random.Generator,
-    centres: NDArray[np.float64] | None = None,
+    bands: Bands | None = None,
+    pool: Sequence[Tensor] = (),
 ) -> Tensor:
     """Return a changed copy of a clip's frames [T, D] in dB; see AugmentationConfig."""
-    speed, stretch, tract = (
-        math.exp(rng.uniform(-1, 1) * math.log1p(share)) if share else 1.0
-        for share in (config.speed, config.stretch, config.tract)
-    )
-    if speed * stretch != 1:
-        n_frames = max(1, round(len(frames) * stretch / speed))
-        frames = F.interpolate(frames.T[None], n_frames, mode="linear")[0].T
-    if speed * tract != 1:
-        if centres is None:
-            raise ConfigError(
-                "augmentation.speed and tract are for mel bands; these features have none; "
-                "expected 0. Add --set augmentation.speed=0 --set augmentation.tract=0"
-            )
-        frames = _warp_bands(frames, centres, speed * tract)
-    gain = rng.uniform(-config.gain_db, config.gain_db)
-    frames = (frames + gain).contiguous()
-    n_frames, n_bands = frames.shape
-    for _ in range(config.band_masks):
-        width = rng.integers(0, min(config.band_width, n_bands) + 1)
-        start = rng.integers(0, n_bands - width + 1)
-        frames[:, start : start + width] = fill[start : start + width]
-    for _ in range(config.frame_masks):
-        # Never more than a fifth of the clip at once (the p of SpecAugment).
-        width = rng.integers(0, min(config.frame_width, n_frames // 5) + 1)
-        start = rng.integers(0, n_frames - width + 1)
-        frames[start : start + width] = fill
-    return frames
+    change = draw_change(len(frames), frames.shape[1], config, rng, len(pool))
+    return apply_change(frames, change, fill, bands, pool)
 
 
 def _warp_bands(frames: Tensor, centres: NDArray[np.float64], factor: float) -> Tensor:

@@ -97,6 +97,11 @@ def make_experiment(content: Mapping[str, Any], place: str = "experiment") -> Ex
     except LabelError as error:
         raise ConfigError(f"{place}: labels: {error.message}") from None
     _check_training(experiment.training, place)
+    low, high = experiment.augmentation.noise_snr
+    if low > high:
+        raise ConfigError(
+            f"{place}: augmentation.noise_snr is [{low:g}, {high:g}]; expected the lower first."
+        )
     for part in ("features", "model"):
         if not isinstance(getattr(experiment, part).get("name"), str):
             raise ConfigError(f"{place}: {part} has no name; expected {part}.name.")

@@ -12,6 +12,7 @@ from affectus.emotions import CalmPolicy, SurprisedPolicy
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
+Decibels = Annotated[float, Meta(ge=-100, le=100)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -95,7 +96,11 @@ class AugmentationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True
     Hinton 2013). `gain_db`: level up to that much louder or quieter. `mixup`: the parameter of the
     Beta distribution that two clips are mixed by (Zhang et al. 2018).
 
-    `speed` and `tract` are done on mel bands, whose centres must be known: log-mel features only.
+    `noise`: kinds of noise, one of which a `noise_share` of the clips gets each time, at a
+    signal-to-noise ratio between the two of `noise_snr` in dB; see affectus.batches.noise.
+
+    `speed`, `tract` and `noise` are done on mel bands, whose centres must be known: log-mel
+    features only.
     """
 
     band_masks: Count = 2
@@ -105,5 +110,8 @@ class AugmentationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True
     stretch: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     speed: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     tract: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    noise: tuple[Literal["white", "pink", "babble"], ...] = ()
+    noise_snr: tuple[Decibels, Decibels] = (5.0, 30.0)
+    noise_share: Share = 0.5
     gain_db: Annotated[float, Meta(ge=0)] = 1.5
     mixup: Annotated[float, Meta(ge=0)] = 0.0

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from affectus.audit import check_completeness
+from affectus.batches import Bands
 from affectus.corpora import expected_clips, expected_counts
 from affectus.errors import AuditError, ConfigError
 from affectus.experiment import Experiment, TrainingConfig
 from affectus.extraction import count_without_fingerprint
 from affectus.features import create_extractor, describe_extractor, hash_record, read_record
+from affectus.features.voice import LogMel
 from affectus.manifest import Manifest, read_exclusions
 from affectus.models import is_fitted
 from affectus.splits import Split, make_splits, read_splits
@@ -116,11 +115,16 @@ def check_training(experiment: Experiment) -> None:
             )
 
 
-def band_centres(experiment: Experiment, store: FeatureStore) -> NDArray[np.float64] | None:
-    """Return the centres of mel bands in Hz; None where the features are none."""
+def find_bands(experiment: Experiment, store: FeatureStore) -> Bands | None:
+    """Return the mel bands of the features; None where they are none."""
     if store.record(str(experiment.features["name"])).get("kind") == "imported":
         return None
-    return getattr(create_extractor(**experiment.features), "centres", None)
+    extractor = create_extractor(**experiment.features)
+    return (
+        Bands(extractor.centres, extractor.sample_rate / extractor.n_fft)
+        if isinstance(extractor, LogMel)
+        else None
+    )
 
 
 def choose_splits(manifest: Manifest, experiment: Experiment) -> tuple[Split, ...]:

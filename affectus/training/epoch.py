@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from affectus.batches import (
+    Bands,
     Batch,
     Examples,
     class_weights,
@@ -29,8 +30,8 @@ from affectus.training.optimising import follow, limit_norms, schedule
 class Lesson:
     """What stays the same in all epochs of a fold.
 
-    `total` is how many steps all epochs have; `fill` [D] is the mean frame, `centres` [D] the
-    bands' in Hz, `groups` [N] those that are drawn alike, `weights` [K] the labels'.
+    `total` is how many steps all epochs have; `fill` [D] is the mean frame, `bands` are the mel
+    bands, `groups` [N] those that are drawn alike, `weights` [K] the labels'.
     """
 
     fold: str
@@ -40,7 +41,7 @@ class Lesson:
     n_labels: int
     total: int
     fill: Tensor
-    centres: NDArray[np.float64] | None
+    bands: Bands | None
     groups: NDArray[np.intp] | None
     weights: Tensor | None
 
@@ -50,7 +51,7 @@ def plan_lesson(
     fold: str,
     training: Examples,
     learner: Learner,
-    centres: NDArray[np.float64] | None,
+    bands: Bands | None,
 ) -> Lesson:
     """Return what a fold's epochs need; what is fitted is fitted on its training clips."""
     config, n_labels = experiment.training, len(experiment.scheme.labels)
@@ -64,7 +65,7 @@ def plan_lesson(
         n_labels=n_labels,
         total=math.ceil(len(training) / config.batch_size) * config.epochs,
         fill=learner.network.mean.clone(),
-        centres=centres,
+        bands=bands,
         groups=groups,
         weights=class_weights(training, n_labels, draws) if config.class_weights else None,
     )
@@ -79,7 +80,7 @@ def run_epoch(learner: Learner, lesson: Lesson) -> tuple[float, float]:
     learner.network.train()
     batches = training_batches(
         lesson.examples, lesson.n_labels, lesson.config.batch_size,
-        lesson.augmentation, lesson.fill, learner.rng, lesson.centres, lesson.groups,
+        lesson.augmentation, lesson.fill, learner.rng, lesson.bands, lesson.groups,
     )  # fmt: skip
     for batch in batches:
         rate = _set_rate(learner, lesson)

@@ -15,7 +15,7 @@ from affectus.runs import Epoch, Run, sync, write_history, write_json
 from affectus.splits import Split
 from affectus.store import FeatureStore
 from affectus.training.checkpoints import drop_states, load_state, save_state
-from affectus.training.checks import band_centres
+from affectus.training.checks import find_bands
 from affectus.training.epoch import plan_lesson, run_epoch
 from affectus.training.fitted import fit_in_one_go
 from affectus.training.judging import as_predictions, dev_scores, predict
@@ -49,7 +49,7 @@ def train_fold(
     config, labels = run.experiment.training, run.experiment.scheme.labels
     learner, model_config = create_learner(run.experiment, sides.training, fold_number(split))
     lesson = plan_lesson(
-        run.experiment, split.fold, sides.training, learner, band_centres(run.experiment, store)
+        run.experiment, split.fold, sides.training, learner, find_bands(run.experiment, store)
     )
     origin = {
         "fold": split.fold,
