@@ -16,6 +16,7 @@ from affectus.splits import Split
 from affectus.store import FeatureStore
 from affectus.training.checkpoints import drop_states, load_state, save_state
 from affectus.training.checks import find_bands
+from affectus.training.doubts import find_doubts, measure_uar
 from affectus.training.epoch import plan_lesson, run_epoch
 from affectus.training.fitted import fit_in_one_go
 from affectus.training.judging import as_predictions, dev_scores, predict
@@ -35,7 +36,7 @@ def train_fold(
 ) -> None:
     """Train a fold, or go on with it, and leave in its folder all that `affectus.runs` says.
 
-    `notice` is told in words of every checkpoint that is passed over.
+    `notice` is told in words of every checkpoint that is passed over, and of results to doubt.
     """
     folder = run.fold_dir(split)
     folder.mkdir(exist_ok=True)
@@ -44,7 +45,7 @@ def train_fold(
         network, answers, line = fit_in_one_go(run, split, sides)
         write_history([line], folder)
         report(line)
-        _finish_fold(run, split, provenance, network, sides, answers)
+        _finish_fold(run, split, provenance, network, sides, answers, notice)
         return
     config, labels = run.experiment.training, run.experiment.scheme.labels
     learner, model_config = create_learner(run.experiment, sides.training, fold_number(split))
@@ -80,7 +81,7 @@ def train_fold(
             save_state(folder, learner, origin)
             report(line)
     answers = as_predictions(sides.dev, labels, split.fold, learner.best_scores)
-    _finish_fold(run, split, provenance, learner.network, sides, answers)
+    _finish_fold(run, split, provenance, learner.best_network(), sides, answers, notice)
     drop_states(folder)
 
 
@@ -91,20 +92,26 @@ def _finish_fold(
     network: Network,
     sides: Sides,
     answers: Predictions,
+    notice: Callable[[str], None],
 ) -> None:
     """Write what a fold came from, and last its dev predictions: with them it is complete.
 
     All is on the disk before they get their name, so that a fold that looks complete is.
     """
     folder = run.fold_dir(split)
+    heard = predict(network, sides.training, run.experiment.scheme.labels, split.fold)
+    doubts = [f"{split.fold}: {text}" for text in find_doubts(heard, answers)]
+    for text in doubts:
+        notice(text)
     facts = {
         **provenance,
-        "cautions": [*provenance["cautions"], *sides.cautions],
+        "cautions": [*provenance["cautions"], *sides.cautions, *doubts],
         "fold": split.fold,
         "weights_sha256": hash_file(folder / "weights.safetensors"),
         "n_parameters": models.count_parameters(network),
         "n_train": len(sides.training),
         "n_dev": len(sides.dev),
+        "train_uar": measure_uar(heard),
         "label_sets": sides.label_sets,
         **describe_machine(),
     }

@@ -21,7 +21,7 @@ from affectus.store import FeatureStore
 from affectus.training.checks import leave_out
 from affectus.training.pooling import average_predictions, describe_spread
 
-_OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "label_sets", "cautions")
+_OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "train_uar", "label_sets", "cautions")
 
 
 def predict_side(run: Run, side: str) -> Predictions:

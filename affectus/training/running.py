@@ -46,9 +46,9 @@ def train(
 
     `resume` keeps folds that are finished, and goes on in one that is not after its last whole
     epoch; the weights are then those of an undisturbed run, to the last bit. What is passed over
-    on the way is said on standard error. `allow_incomplete` trains although clips of a published
-    corpus are missing, `allow_leak` although a split shares speakers or recordings; both are
-    recorded, and printed by every report.
+    on the way, and results that look too good, are told on standard error. `allow_incomplete`
+    trains although clips of a published corpus are missing, `allow_leak` although a split shares
+    speakers or recordings; both are recorded, and printed by every report.
 
     Raises AuditError, SplitError, StoreError, ConfigError or TrainingError before the first step.
     """
