@@ -516,13 +516,13 @@ def take_memory():
 def test_a_clip_that_harms_its_worker_fails_and_the_others_go_on(
     tmp_path, clean, manifest, monkeypatch, harm, code, reason
 ):
-    def extract_or_harm(clip, *others):
+    def read_or_harm(clip, *others):
         if clip.clip_id == "own/0004":
             harm()
-        return extract_clip(clip, *others)
+        return read_clip(clip, *others)
 
-    extract_clip = shards._extract_clip
-    monkeypatch.setattr(shards, "_extract_clip", extract_or_harm)
+    read_clip = shards._read_clip
+    monkeypatch.setattr(shards, "_read_clip", read_or_harm)
     # Forked from here, so that the children are harmed, too.
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: FORK)
     began = time.monotonic()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affectus.encoders.known import check_heard, find_known
-from affectus.errors import ConfigError, MediaError
+from affectus.errors import ConfigError, LimitError, MediaError
 from affectus.features import create_extractor, describe_extractor, restore_extractor
 
 RATE = 16_000
@@ -218,8 +218,15 @@ def test_less_than_a_frame_of_sound_is_filled_up_with_silence():
 def test_waveforms_of_another_rate_are_refused():
     with pytest.raises(ConfigError, match="waveform: sound at 8000 Hz; expected 16000 Hz"):
         create_extractor("waveform")(noise(), 8_000)
-    with pytest.raises(ConfigError, match=r"waveform: longest is 0\.1; expected 1 to 3,600 s"):
-        create_extractor("waveform", longest=0.1)
+    with pytest.raises(ConfigError, match=r"waveform: longest is -1\.0; expected 0 to 3,600 s"):
+        create_extractor("waveform", longest=-1.0)
+
+
+def test_more_sound_than_the_network_hears_at_once_is_refused():
+    extractor = create_extractor("waveform", longest=1.0)
+    assert len(extractor(noise(1.0), RATE)) == RATE
+    with pytest.raises(LimitError, match=r"E1501 .*1\.5 s at once; the network hears 1 s\. Cut"):
+        extractor(noise(1.5), RATE)
 
 
 # --- what encoders have heard ---

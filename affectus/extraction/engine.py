@@ -82,7 +82,7 @@ def extract_features(
                 [clips[key] for key in keys],
                 limits,
                 seconds_per_clip,
-                memory_bytes,
+                max(memory_bytes, getattr(extractor, "memory_bytes", 0)),
             )
             for shard, keys in shards
         ]

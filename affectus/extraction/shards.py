@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from affectus.errors import LimitError, MediaError
 from affectus.features import Extractor, restore_extractor
 from affectus.fingerprint import fingerprint
 from affectus.manifest import Clip
-from affectus.media import Limits, read_audio
+from affectus.media import Limits, Recording, read_audio
 from affectus.store import Note, Result, write_shard
 from affectus.workers import TOO_LARGE, LostItemError, Take
+
+_MOST_SAMPLES = 20_000_000  # decoded and waiting for company: 80 MB, 20 minutes
 
 
 @dataclass(frozen=True)
@@ -38,36 +42,93 @@ def make_shard(task: Task, take: Take) -> tuple[int, str, list[Result]]:
     """Decode and extract one shard's clips and write its file; the idempotent task."""
     extractor = restore_extractor(task.record)
     arrays: dict[str, NDArray[np.float32]] = {}
-    results = []
+    results: dict[int, Result] = {}
+    heard: dict[int, Recording] = {}  # decoded, and not yet extracted
     for place, clip in enumerate(task.clips):
-        try:
+        with _noting_failure(results, place, clip):
             take(place)
-            frames, result = _extract_clip(clip, extractor, task.limits)
-        except MediaError as error:
-            results.append(Result(clip.content_key, code=error.code, reason=error.text))
-        except LostItemError as lost:
-            text = f"{lost.text}; expected features. Leave it out."
-            results.append(Result(clip.content_key, code=lost.code, reason=text))
-        except MemoryError:
-            code, found = TOO_LARGE
-            text = f"{found}; expected less. Cut the recording."
-            results.append(Result(clip.content_key, code=code, reason=text))
-        else:
-            arrays[clip.content_key] = frames
-            results.append(result)
+            heard[place] = _read_clip(clip, extractor.sample_rate, task.limits)
+        held = sum(len(recording.waveform) for recording in heard.values())
+        if held >= _held_at_once(extractor) or place + 1 == len(task.clips):
+            for group in _groups(extractor, heard):
+                _extract_together(task.clips, heard, group, extractor, take, arrays, results)
+            heard = {}
     # With its note, so that the index can be made again from the shards.
     note = Note(
         {**task.record, "decoder": task.decoder},
-        [(clip.clip_id, result) for clip, result in zip(task.clips, results, strict=True)],
+        [(clip.clip_id, results[place]) for place, clip in enumerate(task.clips)],
     )
+    # In the order of the clips, however they were computed.
+    arrays = {c.content_key: arrays[c.content_key] for c in task.clips if c.content_key in arrays}
     sha256 = write_shard(task.folder, extractor.name, task.shard, arrays, note)
-    return task.shard, sha256, results
+    return task.shard, sha256, [results[place] for place in range(len(task.clips))]
 
 
-def _extract_clip(
-    clip: Clip, extractor: Extractor, limits: Limits
-) -> tuple[NDArray[np.float32], Result]:
-    """Return a clip's frames [T, D], and the hash and the fingerprint of its decoded sound."""
+@contextmanager
+def _noting_failure(results: dict[int, Result], place: int, clip: Clip) -> Generator[None]:
+    """Keep why a clip has no features, where that is the clip's own fault."""
+    try:
+        yield
+    except MediaError as error:
+        results[place] = Result(clip.content_key, code=error.code, reason=error.text)
+    except LostItemError as lost:
+        text = f"{lost.text}; expected features. Leave it out."
+        results[place] = Result(clip.content_key, code=lost.code, reason=text)
+    except MemoryError:
+        code, found = TOO_LARGE
+        text = f"{found}; expected less. Cut the recording."
+        results[place] = Result(clip.content_key, code=code, reason=text)
+
+
+def _held_at_once(extractor: Extractor) -> int:
+    """Return how many samples are decoded before features are made of them."""
+    return _MOST_SAMPLES if hasattr(extractor, "many") else 1
+
+
+def _groups(extractor: Any, heard: Mapping[int, Recording]) -> list[list[int]]:
+    """Return which clips an extractor computes together: like lengths, or each alone."""
+    places = list(heard)
+    if not hasattr(extractor, "many"):
+        return [[place] for place in places]
+    lengths = [len(heard[place].waveform) for place in places]
+    return [[places[i] for i in group] for group in extractor.batches(lengths)]
+
+
+def _extract_together(
+    clips: Sequence[Clip],
+    heard: Mapping[int, Recording],
+    group: Sequence[int],
+    extractor: Any,
+    take: Take,
+    arrays: dict[str, NDArray[np.float32]],
+    results: dict[int, Result],
+) -> None:
+    """Extract a group of decoded clips; one by one where together they need too much memory."""
+    found: dict[int, NDArray[np.float32]] = {}
+    if len(group) > 1:
+        with suppress(MemoryError, LostItemError):
+            take(group[0])
+            waveforms = [heard[place].waveform for place in group]
+            made = extractor.many(waveforms, extractor.sample_rate)
+            found = dict(zip(group, made, strict=True))
+    for place in group:
+        clip, recording = clips[place], heard[place]
+        with _noting_failure(results, place, clip):
+            if place not in found:
+                if len(group) > 1:
+                    take(place)
+                found[place] = extractor(recording.waveform, recording.sample_rate)
+            results[place] = Result(
+                clip.content_key,
+                len(found[place]),
+                hashlib.sha256(recording.waveform.tobytes()).hexdigest(),
+                fingerprint=fingerprint(recording.waveform, recording.sample_rate),
+            )
+            arrays[clip.content_key] = found[place]
+
+
+def _read_clip(clip: Clip, sample_rate: int, limits: Limits) -> Recording:
+    """Decode a clip that is what it was at its import, and whole."""
     name = str(clip.path)
     try:
         found = clip.path.stat()
@@ -86,7 +147,7 @@ def _extract_clip(
     recording = read_audio(
         data,
         name=name,
-        sample_rate=extractor.sample_rate,
+        sample_rate=sample_rate,
         start=clip.start,
         end=clip.end,
         limits=limits,
@@ -94,10 +155,4 @@ def _extract_clip(
     for code, text in recording.warnings:
         if code == "W1101":  # half a file may be answered for, but not learnt from
             raise MediaError("E1101", name, text)
-    frames = extractor(recording.waveform, recording.sample_rate)
-    return frames, Result(
-        clip.content_key,
-        len(frames),
-        hashlib.sha256(recording.waveform.tobytes()).hexdigest(),
-        fingerprint=fingerprint(recording.waveform, recording.sample_rate),
-    )
+    return recording

@@ -33,7 +33,10 @@ class Extractor(Protocol):
     """What every extractor offers.
 
     Calling it takes a waveform [T] float32 (mono, −1 to 1) and its `sample_rate` in Hz, and gives
-    frames [T', D] float32 at `frame_rate` Hz.
+    frames [T', D] float32 at `frame_rate` Hz. One that computes several faster together has `many`
+    (waveforms, sample_rate), and `batches` (their lengths in samples), which says which together;
+    one that needs more address space than a worker has says how much in `memory_bytes`; one that
+    has heard corpora before has `check_heard` (corpora).
     """
 
     @property

@@ -48,7 +48,7 @@ class Onnx:
 
     name: ClassVar[str] = "onnx"
     version: ClassVar[int] = 1
-    memory_bytes: ClassVar[int] = 24 * 2**30
+    memory_bytes: ClassVar[int] = 2**40  # of address space; large files are mapped
 
     def __post_init__(self) -> None:
         path = Path(self.model)

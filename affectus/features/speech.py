@@ -48,7 +48,7 @@ class _SpeechEncoder:
     architectures: ClassVar[tuple[str, ...]]
     version: ClassVar[int] = 1
     sample_rate: ClassVar[int] = SAMPLE_RATE
-    memory_bytes: ClassVar[int] = 24 * 2**30  # address space, of which torch takes much unused
+    memory_bytes: ClassVar[int] = 2**40  # of address space, which torch and CUDA map unused
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.published)
