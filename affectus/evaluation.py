@@ -356,8 +356,9 @@ def _cautions(found: Evaluation) -> list[str]:
     texts = []
     if found.protocol.get("leaky"):
         texts.append(
-            "LEAKY: the same speakers are in training and in this side. The score says how well "
-            "known voices are recognised; it must not be compared with speaker-independent ones."
+            "LEAKY: the same speakers are in training and in this side, or the very clips are in "
+            "that of the encoder. The score says how well known voices are recognised; it must not "
+            "be compared with speaker-independent ones."
         )
     if found.side == "dev":
         texts.append(

@@ -69,7 +69,8 @@ def write_report(evaluation: Evaluation, path: Path | str, history: Sequence[Row
 def _answer(found: Evaluation) -> str:
     banner = (
         '<p class="leaky"><strong>LEAKY protocol.</strong> The same speakers are in training and '
-        "in these clips. This is no score for unknown speakers.</p>\n"
+        "in these clips, or the encoder was trained on them. This is no score for unknown "
+        "speakers.</p>\n"
     ) * bool(found.protocol.get("leaky"))
     share = found.n_answered / found.n_planned if found.n_planned else None
     facts = (

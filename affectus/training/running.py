@@ -28,6 +28,7 @@ from affectus.training.checks import (
     tell_left_out,
 )
 from affectus.training.fold import train_fold
+from affectus.training.heard import check_encoder
 from affectus.training.learner import model_config_of
 
 Progress = Callable[[Epoch, int, int], None]  # (what ended, epochs done, of all folds)
@@ -48,7 +49,8 @@ def train(
     epoch; the weights are then those of an undisturbed run, to the last bit. What is passed over
     on the way, and results that look too good, are told on standard error. `allow_incomplete`
     trains although clips of a published corpus are missing, `allow_leak` although a split shares
-    speakers or recordings; both are recorded, and printed by every report.
+    speakers or recordings, or an encoder was trained on these corpora; both are recorded, and
+    printed by every report.
 
     Raises AuditError, SplitError, StoreError, ConfigError or TrainingError before the first step.
     """
@@ -59,6 +61,9 @@ def train(
     features = str(experiment.features["name"])
     with FeatureStore(experiment.store) as store:
         origin, n_features = check_features(experiment, store)
+        imported = origin["features"].get("kind") == "imported"
+        told, known = check_encoder(experiment, manifest, imported=imported, allow_leak=allow_leak)
+        cautions += told
         check_coverage(manifest, store, features)
         audio = sound_hashes(manifest, store, features)
         fingerprints = store.fingerprints(features)
@@ -68,7 +73,7 @@ def train(
         for split in choose_splits(manifest, experiment):
             leaks = check_split(manifest, split, audio=audio, near=near, allow_leak=allow_leak)
             cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
-            splits.append(replace(split, leaky=split.leaky or bool(leaks)))
+            splits.append(replace(split, leaky=split.leaky or bool(leaks) or known))
         check_training(experiment)
         models.create_model(model_config_of(experiment, n_features))  # or refuse it here
         run = begin_run(experiment, tuple(splits), Path(runs_dir), resume)
