@@ -42,3 +42,41 @@ def corpora_dir():
     if not folder.is_dir():
         pytest.skip("CORPORA names no folder")
     return folder.absolute()
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """A folder with a small model of fresh weights."""
+    from served import write_model
+
+    return write_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory):
+    """Another one, which answers otherwise."""
+    from served import write_model
+
+    card = "# Another <img src=x onerror=alert(1)>\n\n<script>alert(2)</script>\n"
+    return write_model(tmp_path_factory.mktemp("models") / "other", "other", seed=7, card=card)
+
+
+@pytest.fixture(scope="session")
+def service(small_model, other_model):
+    """`affectus serve` with two models, as it is by default."""
+    from served import Served
+
+    served = Served(small_model, other_model, options=["--workers", "2", "--dev"])
+    yield served
+    served.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded(small_model):
+    """`affectus serve` with a token and a rate, as one would open it to others."""
+    from served import TOKEN, Served
+
+    options = ["--workers", "1", "--rate", "50"]
+    served = Served(small_model, options=options, environment={"AFFECTUS_TOKEN": TOKEN})
+    yield served
+    served.stop()

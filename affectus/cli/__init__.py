@@ -9,7 +9,7 @@ start at once.
 
 from __future__ import annotations
 
-from affectus.cli import answers, corpora, features, training  # noqa: F401 (they add commands)
+from affectus.cli import answers, corpora, features, service, training  # noqa: F401 (they add commands)
 from affectus.cli.app import app, run
 
 __all__ = ["app", "run"]

@@ -41,6 +41,11 @@ _EXTRAS = {
     "opensmile": "opensmile",
     "transformers": "speech",
     "huggingface_hub": "speech",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "websockets": "serve",
+    "python_multipart": "serve",
+    "sounddevice": "live",
 }
 
 

@@ -65,6 +65,7 @@ __all__ = [
     "decoder_version",
     "from_waveform",
     "list_media",
+    "load_decoders",
     "open_audio",
     "read_audio",
     "take_samples",
@@ -85,6 +86,11 @@ def decoder_version() -> str:
     """Name the decoders and the resampler with their versions, for the features' provenance."""
     libsndfile = soundfile.__libsndfile_version__
     return f"libsndfile {libsndfile}, PyAV {version('av')}, soxr {version('soxr')}"
+
+
+def load_decoders() -> None:
+    """Load what is loaded only when the first recording needs it, as a server does at its start."""
+    import av  # noqa: F401
 
 
 def read_audio(

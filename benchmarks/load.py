@@ -1,0 +1,281 @@
+"""A load client that costs little: an open loop over raw sockets, requests built beforehand.
+
+A heavy client measures itself: the same server gave 63 requests a second to one and 357 to another.
+Requests begin when they are due, whatever became of those before, and latency counts from then, so
+that a slow server cannot slow its own measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+_MAX_CONNECTIONS = 512
+
+
+def post(body: bytes, port: int, path: str = "/v1/predict") -> bytes:
+    """Return a request as it goes over the wire."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@dataclass
+class Outcome:
+    """What became of a load: seconds by status, from when each request was due."""
+
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    lateness: list[float] = field(default_factory=list)  # of the client itself, s
+    lost: int = 0
+    duration: float = 0.0
+
+    def rate(self, status: int = 200) -> float:
+        """Answers a second."""
+        return len(self.seconds.get(status, ())) / self.duration
+
+    def percentile(self, share: float, status: int = 200) -> float:
+        """Milliseconds."""
+        found = self.seconds.get(status)
+        return float(np.percentile(found, share)) * 1e3 if found else float("nan")
+
+
+class _Client(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    def __init__(self, load: _Load) -> None:
+        self._load = load
+        self._buffer = b""
+        self._due = 0.0
+        self._busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def send(self, due: float, data: bytes) -> None:
+        self._due, self._busy = due, True
+        self.transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self._buffer[:end].lower()
+        at = head.index(b"content-length:") + 15
+        length = int(head[at:].split(b"\r\n", 1)[0])
+        if len(self._buffer) < end + 4 + length:
+            return
+        status = int(head[9:12])
+        self._buffer, self._busy = b"", False
+        self._load.answered(self, status, self._due)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._load.closed(self, self._busy)
+
+
+class _Load:
+    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
+        self._port, self._requests = port, requests
+        self._free: list[_Client] = []
+        self._n_clients = self._n_open = 0
+        self._outcome = Outcome()
+        self._idle = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
+        self._queue: list[tuple[float, bytes]] = []
+
+    def answered(self, client: _Client, status: int, due: float) -> None:
+        self._outcome.seconds.setdefault(status, []).append(self._clock() - due)
+        self._n_open -= 1
+        if self._queue and not client.transport.is_closing():
+            client.send(*self._queue.pop(0))
+        else:
+            self._free.append(client)
+        if not self._n_open:
+            self._idle.set()
+
+    def closed(self, client: _Client, busy: bool) -> None:
+        self._n_clients -= 1
+        if client in self._free:
+            self._free.remove(client)
+        if busy:
+            self._outcome.lost += 1
+            self._n_open -= 1
+
+    async def run(self, rate: float, seconds: float) -> Outcome:
+        """Begin `rate` requests a second; return when all are answered."""
+        began = self._clock()
+        for number in range(round(rate * seconds)):
+            due = began + number / rate
+            wait = due - self._clock()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            self._outcome.lateness.append(max(0.0, self._clock() - due))
+            self._n_open += 1
+            self._idle.clear()
+            request = self._requests[number % len(self._requests)]
+            if self._free:
+                self._free.pop().send(due, request)
+            elif self._n_clients < _MAX_CONNECTIONS:
+                client = await self._connect()
+                client.send(due, request)
+            else:
+                self._queue.append((due, request))
+        await asyncio.wait_for(self._idle.wait(), 30)
+        self._outcome.duration = self._clock() - began
+        for client in list(self._free):
+            client.transport.close()
+        return self._outcome
+
+    async def _connect(self) -> _Client:
+        self._n_clients += 1
+        loop = asyncio.get_running_loop()
+        _, client = await loop.create_connection(lambda: _Client(self), "127.0.0.1", self._port)
+        return client
+
+
+async def send_load(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Outcome:
+    """Send `rate` of the requests a second, in turn, for so long."""
+    return await _Load(port, requests).run(rate, seconds)
+
+
+# --- streams -----------------------------------------------------------------------------------
+
+
+def frame(payload: bytes, opcode: int) -> bytes:
+    """Return a WebSocket frame as a client sends it (RFC 6455, 5.2); its mask is zero."""
+    n_bytes = len(payload)
+    if n_bytes < 126:
+        head = struct.pack(">BB", 0x80 | opcode, 0x80 | n_bytes)
+    else:
+        head = struct.pack(">BBH", 0x80 | opcode, 0x80 | 126, n_bytes)
+    return head + bytes(4) + payload
+
+
+@dataclass
+class StreamOutcome:
+    """What became of many streams: seconds from an answer's last sample to the answer."""
+
+    seconds: list[float] = field(default_factory=list)
+    n_due: int = 0
+    n_busy: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    n_lost: int = 0
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds."""
+        return float(np.percentile(self.seconds, share)) * 1e3 if self.seconds else float("nan")
+
+
+class _Speaker(asyncio.Protocol):
+    """One stream; its frames are sent by the load, its answers timed here."""
+
+    def __init__(self, outcome: StreamOutcome, clock: object) -> None:
+        self._outcome, self._clock = outcome, clock
+        self._buffer = b""
+        self.open = asyncio.get_running_loop().create_future()
+        self.due: list[float] = []  # when the last sample of each answer to come was sent
+        self.alive = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self.open.done():
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            status = self._buffer[9:12].decode()
+            self._buffer = self._buffer[end + 4 :]
+            self.open.set_result(status)
+        while len(self._buffer) >= 2:
+            n_bytes, at = self._buffer[1], 2
+            if n_bytes == 126:
+                n_bytes, at = int.from_bytes(self._buffer[2:4], "big"), 4
+            if len(self._buffer) < at + n_bytes:
+                return
+            opcode, payload = self._buffer[0] & 15, self._buffer[at : at + n_bytes]
+            self._buffer = self._buffer[at + n_bytes :]
+            if opcode == 1:
+                self._hear(payload)
+
+    def _hear(self, payload: bytes) -> None:
+        kind = msgspec.json.decode(payload)["type"]
+        if kind == "answer" and self.due:
+            now = asyncio.get_running_loop().time()
+            self._outcome.seconds.append(now - self.due.pop(0))
+        elif kind == "busy":
+            self._outcome.n_busy += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.alive = False
+        if not self.open.done():
+            self.open.set_result("lost")
+
+
+async def send_streams(
+    port: int,
+    waveform: bytes,
+    *,
+    n_streams: int,
+    seconds: float,
+    frame_seconds: float,
+    window: float,
+    hop: float,
+    rate: int = 16_000,
+) -> StreamOutcome:
+    """Speak `waveform` (16-bit) over and over into that many streams at the pace of speech."""
+    outcome = StreamOutcome()
+    loop = asyncio.get_running_loop()
+    speakers: list[_Speaker] = []
+    key = base64.b64encode(os.urandom(16)).decode()
+    request = (
+        f"GET /v1/stream?window={window}&hop={hop} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+        f"Sec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+    for _ in range(n_streams):
+        _, speaker = await loop.create_connection(
+            lambda: _Speaker(outcome, None), "127.0.0.1", port
+        )
+        speaker.transport.write(request)
+        status = await speaker.open
+        if status == "101":
+            speakers.append(speaker)
+        else:
+            outcome.refused[status] += 1
+    n_bytes = round(frame_seconds * rate) * 2
+    frames = [
+        frame(waveform[at : at + n_bytes], 2) for at in range(0, len(waveform) - n_bytes, n_bytes)
+    ]
+    per_frame = frame_seconds / max(1, len(speakers))
+    began = loop.time()
+    # Streams begin spread over one frame's time, as people would.
+    for number in range(round(seconds / frame_seconds)):
+        for place, speaker in enumerate(speakers):
+            due = began + number * frame_seconds + place * per_frame
+            wait = due - loop.time()
+            if wait > 0.001:
+                await asyncio.sleep(wait)
+            if not speaker.alive:
+                continue
+            speaker.transport.write(frames[(number + place) % len(frames)])
+            # Streams differ in phase, so that not all answers are due in the same frame.
+            spoken = (number + 1) * frame_seconds
+            if spoken >= window and (spoken - window) % hop < frame_seconds - 1e-9:
+                speaker.due.append(max(due, loop.time()))
+                outcome.n_due += 1
+    await asyncio.sleep(3.0)
+    outcome.n_lost = sum(not speaker.alive for speaker in speakers)
+    for speaker in speakers:
+        speaker.transport.close()
+    return outcome

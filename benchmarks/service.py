@@ -1,0 +1,203 @@
+"""The service under load on this machine, server and client together: requests, overload, streams.
+
+The model is a default crnn with fresh weights, or `--model`. Processor time is of the server with
+all its children, and of this client, so that figures from a busy machine can be read: what the
+machine would do alone is its cores divided by the milliseconds of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+
+from affectus.console import print_table
+from affectus.media import write_audio
+from affectus.synthesis import synthesize_voice
+from benchmarks.cold_start import write_model
+from benchmarks.load import Outcome, post, send_load, send_streams
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Server:
+    """A running `affectus serve`."""
+
+    def __init__(self, model: Path, port: int, *options: str) -> None:
+        began = time.perf_counter()
+        command = ["-m", "affectus", "serve", "--model", str(model), "--port", str(port)]
+        self._process = subprocess.Popen(
+            [sys.executable, *command, *options], stderr=subprocess.DEVNULL
+        )
+        self.port = port
+        while True:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1):
+                    break
+            except (URLError, OSError):
+                if self._process.poll() is not None:
+                    raise SystemExit("affectus serve has ended") from None
+                time.sleep(0.01)
+        self.seconds_to_ready = time.perf_counter() - began
+
+    def _processes(self) -> Iterator[int]:
+        yield self._process.pid
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        yield from map(int, children.read_text().split())
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the server and its children so far."""
+        total = 0.0
+        for process in self._processes():
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / _TICK
+        return total
+
+    def memory(self) -> float:
+        """Resident MB of the server and its children."""
+        pages = (int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in self._processes())
+        return sum(pages) * _PAGE / 1e6
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+
+
+@contextmanager
+def served(model: Path, port: int, *options: str) -> Iterator[Server]:
+    server = Server(model, port, *options)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--model", type=Path, help="a model folder")
+    parser.add_argument("--port", type=int, default=8799)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--only", choices=("requests", "streams", "soak"))
+    parser.add_argument("--rates", default="100,250", help="requests a second, one after another")
+    parser.add_argument("--streams", default="200,500,1000")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        model = options.model or Path(name) / "model"
+        if options.model is None:
+            write_model(model)
+        recordings = write_recordings(Path(name))
+        with served(model, options.port) as server:
+            print(f"ready after {server.seconds_to_ready:.2f} s, {server.memory():.0f} MB; load "
+                  f"average before {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # fmt: skip
+            if options.only in (None, "requests"):
+                requests = [post(data, server.port) for data in recordings]
+                show_requests(server, requests, options)
+            if options.only in (None, "streams"):
+                show_streams(server, options)
+            if options.only == "soak":
+                show_soak(server, recordings, options)
+
+
+def write_recordings(folder: Path) -> list[bytes]:
+    """Return WAV files of 3 s of speech-like voices, 16 kHz."""
+    found = []
+    for speaker in range(1, 9):
+        wave = np.zeros(48_000, np.float32)
+        voice = synthesize_voice("happy", speaker=speaker, sample_rate=16_000)[: len(wave)]
+        wave[: len(voice)] = voice
+        write_audio(folder / "clip.wav", wave, 16_000)
+        found.append((folder / "clip.wav").read_bytes())
+    return found
+
+
+def measure(server: Server, requests: list[bytes], rate: float, seconds: float) -> tuple[
+    Outcome, float, float
+]:  # fmt: skip
+    """Return the outcome, and ms of processor a request of the server and of this client."""
+    before, ours = server.cpu_seconds(), time.process_time()
+    outcome = asyncio.run(send_load(server.port, requests, rate, seconds))
+    n_requests = max(1, round(rate * seconds))
+    return (
+        outcome,
+        (server.cpu_seconds() - before) / n_requests * 1e3,
+        (time.process_time() - ours) / n_requests * 1e3,
+    )
+
+
+def show_requests(server: Server, requests: list[bytes], options: argparse.Namespace) -> None:
+    rows = []
+    measure(server, requests, 50, 2.0)
+    rates = [float(rate) for rate in options.rates.split(",")]
+    top, _, _ = measure(server, requests, 2_000, options.seconds)  # more than it can do
+    capacity = top.rate()
+    for rate in [*rates, capacity * 0.9, capacity * 3]:
+        outcome, server_ms, client_ms = measure(server, requests, rate, options.seconds)
+        rows.append((
+            f"{rate:,.0f}/s", outcome.rate(), outcome.percentile(50), outcome.percentile(99),
+            outcome.rate(503), outcome.percentile(99, 503), outcome.lost,
+            float(np.percentile(outcome.lateness, 99)) * 1e3, server_ms, client_ms,
+        ))  # fmt: skip
+    columns = ("offered", "answered/s", "p50 ms", "p99 ms", "503/s", "503 p99 ms", "lost",
+               "client late p99 ms", "server CPU ms", "client CPU ms")  # fmt: skip
+    title = f"WAV of 3 s, {options.seconds:g} s each; saturated: {capacity:.0f}/s"
+    print_table(columns, rows, title=title)
+
+
+def show_streams(server: Server, options: argparse.Namespace) -> None:
+    voice = synthesize_voice("angry", speaker=2, sample_rate=16_000)
+    samples = (np.resize(voice, 160_000) * 32_767).astype("<i2").tobytes()
+    rows = []
+    for n_streams in map(int, options.streams.split(",")):
+        before, ours = server.cpu_seconds(), time.process_time()
+        outcome = asyncio.run(send_streams(
+            server.port, samples, n_streams=n_streams, seconds=max(10.0, options.seconds),
+            frame_seconds=0.2 if n_streams <= 500 else 0.5, window=2.0, hop=2.0,
+        ))  # fmt: skip
+        used = (server.cpu_seconds() - before) / max(1, outcome.n_due) * 1e3
+        rows.append((
+            n_streams, sum(outcome.refused.values()), outcome.n_due, len(outcome.seconds),
+            100 * outcome.n_busy / max(1, outcome.n_due), outcome.n_lost, outcome.percentile(50),
+            outcome.percentile(99), server.memory(), used,
+            (time.process_time() - ours) / max(1, outcome.n_due) * 1e3,
+        ))  # fmt: skip
+    columns = ("streams", "refused", "due", "answers", "busy %", "lost", "p50 ms", "p99 ms",
+               "MB", "server CPU ms", "client CPU ms")  # fmt: skip
+    print_table(columns, rows, title="streams of 16 kHz, an answer each 2 s")
+
+
+def show_soak(server: Server, recordings: list[bytes], options: argparse.Namespace) -> None:
+    """Mixed load for `--seconds`: good, bad and far too large requests; the slope of memory."""
+    good = [post(data, server.port) for data in recordings]
+    bad = [post(data[:20_000] + b"\0" * 9, server.port) for data in recordings[:2]]
+    bad += [post(b"not a recording at all", server.port)]
+    points = []
+    began = time.monotonic()
+    while (now := time.monotonic() - began) < options.seconds:
+        asyncio.run(send_load(server.port, good * 7 + bad, 60, 10))
+        points.append((now, server.memory()))
+    slope = theil_sen(points[len(points) // 6 :])
+    print(f"{len(points)} points over {options.seconds:g} s, {points[0][1]:.1f} MB at first, "
+          f"{points[-1][1]:.1f} MB at last; slope {slope * 600:.2f} MB in 10 minutes")  # fmt: skip
+
+
+def theil_sen(points: list[tuple[float, float]]) -> float:
+    """Return the median of the slopes between all pairs."""
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for i, a in enumerate(points) for b in points[i + 1 :]]
+    return float(np.median(slopes)) if slopes else float("nan")
+
+
+if __name__ == "__main__":
+    main()
