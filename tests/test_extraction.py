@@ -31,6 +31,7 @@ from affectus.errors import ConfigError, DiskError, ExtractionError, StoreError
 from affectus.extraction import (
     Failure,
     check_coverage,
+    copies,
     count_without_fingerprint,
     engine,
     extract_features,
@@ -666,19 +667,69 @@ def copied(tmp_path):
     return with_hashes(Manifest(tuple(clips)))
 
 
+def find_pairs(manifest, store):
+    sounds = sound_hashes(manifest, store, "logmel")
+    return near_pairs(manifest, store, "logmel", store.fingerprints("logmel"), sounds)
+
+
 def test_near_pairs_are_those_that_hashes_do_not_tell(copied, tmp_path):
     extract_features(copied, LOGMEL, tmp_path / "store")
     with FeatureStore(tmp_path / "store") as store:
-        taken, sounds = store.fingerprints("logmel"), sound_hashes(copied, store, "logmel")
-    pairs = near_pairs(copied, taken, sounds)
-    assert count_without_fingerprint(copied, taken) == 0
-    fewer = copied.filter(lambda clip: clip.clip_id != "softer")
-    assert near_pairs(fewer, taken, sounds) == []
+        pairs = find_pairs(copied, store)
+        assert count_without_fingerprint(copied, store.fingerprints("logmel")) == 0
+        fewer = copied.filter(lambda clip: clip.clip_id != "softer")
+        assert find_pairs(fewer, store) == []
     assert sorted(map(sorted, pairs)) == [
         ["a", "softer"],
         ["same_bytes", "softer"],
         ["same_sound", "softer"],
     ]
+
+
+@pytest.fixture
+def comparisons(monkeypatch):
+    """How many clips were compared with how many that were known, each time."""
+    told = []
+    real = copies.find_near_identical
+
+    def find(taken, known):
+        told.append((len(taken) - len(known), len(known)))
+        return real(taken, known=known)
+
+    monkeypatch.setattr(copies, "find_near_identical", find)
+    return told
+
+
+def test_near_pairs_are_looked_for_once_and_of_what_is_new(copied, tmp_path, comparisons):
+    fewer = copied.filter(lambda clip: clip.clip_id in ("a", "another_take", "silence"))
+    extract_features(copied, LOGMEL, tmp_path / "store")
+    with FeatureStore(tmp_path / "store") as store:
+        assert find_pairs(fewer, store) == []
+        pairs = find_pairs(copied, store)
+    with FeatureStore(tmp_path / "store") as store:
+        assert find_pairs(copied, store) == pairs
+        assert find_pairs(fewer, store) == []
+    assert len(pairs) == 3
+    assert comparisons == [(3, 0), (2, 3)]  # six clips, of which two are of one content
+
+
+def test_near_pairs_are_found_in_a_store_that_cannot_be_written(copied, tmp_path, comparisons):
+    extract_features(copied, LOGMEL, tmp_path / "store")
+    with FeatureStore(tmp_path / "store") as store:
+        store._index.execute("PRAGMA query_only = ON")
+        assert len(find_pairs(copied, store)) == len(find_pairs(copied, store)) == 3
+    assert comparisons == [(5, 0)] * 2
+
+
+def test_near_pairs_of_features_made_again_are_looked_for_again(copied, tmp_path, comparisons):
+    extract_features(copied, LOGMEL, tmp_path / "store")
+    with FeatureStore(tmp_path / "store") as store:
+        find_pairs(copied, store)
+    softer = copied.filter(lambda clip: clip.clip_id == "softer")
+    extract_features(softer, LOGMEL, tmp_path / "store", force=True)
+    with FeatureStore(tmp_path / "store") as store:
+        assert len(find_pairs(copied, store)) == 3
+    assert comparisons == [(5, 0), (1, 4)]
 
 
 def test_a_store_of_before_there_were_fingerprints_has_no_near_pairs(copied, tmp_path):
@@ -687,15 +738,14 @@ def test_a_store_of_before_there_were_fingerprints_has_no_near_pairs(copied, tmp
     index.executescript("DROP TABLE fingerprints; PRAGMA user_version = 1;")
     index.close()
     with FeatureStore(tmp_path / "store") as store:
-        taken, sounds = store.fingerprints("logmel"), sound_hashes(copied, store, "logmel")
-        assert near_pairs(copied, taken, sounds) == []
+        taken = store.fingerprints("logmel")
+        assert find_pairs(copied, store) == []
         assert count_without_fingerprint(copied, taken) == 6
     # Only what is extracted anew has one: here all of it.
     extract_features(copied, LOGMEL, tmp_path / "store", force=True)
     with FeatureStore(tmp_path / "store") as store:
-        taken, sounds = store.fingerprints("logmel"), sound_hashes(copied, store, "logmel")
-        assert count_without_fingerprint(copied, taken) == 0
-        assert len(near_pairs(copied, taken, sounds)) == 3
+        assert count_without_fingerprint(copied, store.fingerprints("logmel")) == 0
+        assert len(find_pairs(copied, store)) == 3
 
 
 def test_a_clip_that_was_not_heard_has_no_hash_of_its_sound(clean, tmp_path, manifest):

@@ -209,3 +209,45 @@ def test_a_fingerprint_of_another_form_is_refused(taken):
     assert str(caught.value) == (
         "StoreError: fingerprint of 'new': form 7; expected 1. Extract it again."
     )
+
+
+# --- many, and again ---
+
+
+def pairs_of(found):
+    return {pair[:2] for pair in found}
+
+
+def test_what_is_known_is_compared_with_what_is_new_alone(taken):
+    copies = {f"copy of {name}": item for name, item in list(taken.items())[:6]}
+    everything = {**taken, **copies}
+    whole = pairs_of(find_near_identical(everything))
+    assert len(whole) >= 6
+    for known in (set(taken), set(copies), set(list(everything)[::2]), set(everything)):
+        before = pairs_of(find_near_identical({name: everything[name] for name in known}))
+        new = pairs_of(find_near_identical(everything, known=known))
+        assert before | new == whole
+        assert not before & new
+
+
+def test_many_are_compared_along_few_directions_with_the_same_result(voices, taken, monkeypatch):
+    noise = {f"noisy {name}": fingerprint(noisy(wave), RATE) for name, wave in voices.items()}
+    expected = find_near_identical({**taken, **noise})
+    assert len(expected) >= len(taken)
+    monkeypatch.setattr(fingerprint_module, "_SAMPLE", 8)
+    for n_axes in (2, 5, 100):
+        monkeypatch.setattr(fingerprint_module, "_AXES", n_axes)
+        assert find_near_identical({**taken, **noise}) == expected
+
+
+def test_a_shortened_product_is_never_below_the_whole_one():
+    # The inequality of Cauchy and Schwarz, for what the directions leave out.
+    rng = np.random.default_rng(0)
+    outlines = rng.normal(size=(60, 64, 15)).astype("f4")
+    outlines[30:] = 0.8 * outlines[:30] + 0.2 * outlines[30:]  # some that are alike
+    outlines /= np.sqrt(np.square(outlines).sum(axis=(1, 2), keepdims=True))
+    axes = np.linalg.qr(rng.normal(size=(960, 40)))[0].astype("f4")
+    short = fingerprint_module._shorten(outlines, axes)
+    assert short.shape == (60, 41)
+    whole = outlines.reshape(60, -1)
+    assert (short @ short.T - whole @ whole.T).min() > -1e-5

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
-from affectus.fingerprint import find_near_identical
+from affectus.errors import DiskError
+from affectus.fingerprint import VERSION, find_near_identical
 from affectus.manifest import Manifest
 from affectus.store import FeatureStore
+from affectus.store.copies import enter_copies, read_copies
 
 
 def sound_hashes(manifest: Manifest, store: FeatureStore, name: str) -> Mapping[str, str]:
@@ -16,23 +19,34 @@ def sound_hashes(manifest: Manifest, store: FeatureStore, name: str) -> Mapping[
 
 
 def near_pairs(
-    manifest: Manifest, fingerprints: Mapping[str, bytes], sounds: Mapping[str, str]
+    manifest: Manifest,
+    store: FeatureStore,
+    name: str,
+    fingerprints: Mapping[str, bytes],
+    sounds: Mapping[str, str],
 ) -> list[tuple[str, str]]:
     """Return the pairs of clip ids whose sound is nearly, but not exactly, the same.
 
-    `fingerprints` are a store's, by content; `sounds` are the hashes of `sound_hashes`: what has
-    the same content or the same decoded sound is told by them.
+    `fingerprints` are the store's, by content; `sounds` are the hashes of `sound_hashes`: what has
+    the same content or the same decoded sound is told by them. What was found is kept in the store,
+    where it can be written: the next time, only what is new is compared.
     """
     clip_ids: dict[str, list[str]] = {}
     for clip in manifest:
         clip_ids.setdefault(clip.content_key, []).append(clip.clip_id)
+    known, pairs = read_copies(store, name, VERSION)
+    new = [key for key in clip_ids if key in fingerprints and key not in known]
+    if new:
+        taken = {key: fingerprints[key] for key in (*known, *new)}
+        found = find_near_identical(taken, known=known)
+        pairs = sorted(pairs + found, key=lambda pair: (-pair[2], pair[0], pair[1]))
+        with suppress(DiskError):  # to be found again is all that it costs
+            enter_copies(store, name, VERSION, known, new, found)
     return [
         (one, other)
-        for first, second, _ in find_near_identical(
-            {key: fingerprints[key] for key in clip_ids if key in fingerprints}
-        )
-        for one in clip_ids[first]
-        for other in clip_ids[second]
+        for first, second, _ in pairs
+        for one in clip_ids.get(first, ())
+        for other in clip_ids.get(second, ())
         if sounds[one] != sounds[other]
     ]
 

@@ -67,7 +67,7 @@ def train(
         check_coverage(manifest, store, features)
         audio = sound_hashes(manifest, store, features)
         fingerprints = store.fingerprints(features)
-        near = near_pairs(manifest, fingerprints, audio)
+        near = near_pairs(manifest, store, features, fingerprints, audio)
         cautions += find_uncompared(manifest, fingerprints)
         splits = []
         for split in choose_splits(manifest, experiment):
