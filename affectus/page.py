@@ -19,14 +19,18 @@ NONE = "–"  # what cannot be computed
 SHARE_AXIS = '<span class="axis"><span>0</span><span>50</span><span>100\u202f%</span></span>'
 
 
-def render_page(title: str, body: str, style: str = "") -> str:
-    """Return a whole page of HTML sections; `style` is CSS beyond that of every page."""
+def render_page(title: str, body: str, style: str = "", *, pictures: bool = False) -> str:
+    """Return a whole page of HTML sections; `style` is CSS beyond that of every page.
+
+    `pictures` allows those that stand in the page itself (`data:`).
+    """
+    policy = "default-src 'none'; style-src 'unsafe-inline'" + "; img-src data:" * pictures
     css = files("affectus").joinpath("report.css").read_text(encoding="utf-8") + style
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{render_text(title)}</title>
 <style>

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -210,3 +211,92 @@ def playlists(target):
         "mpd": mpd.encode(),
         "url": f"file://{target}".encode(),
     }
+
+
+# --- films --------------------------------------------------------------------------------------
+
+
+def counting(n_frames, width=64, height=48):
+    """Pictures [H, W, 3] of one shade each, 4 apart: which of 55 it is can be read off."""
+    return [np.full((height, width, 3), 20 + 4 * (n % 55), np.uint8) for n in range(n_frames)]
+
+
+def film(
+    pictures,
+    container="mp4",
+    codec="mpeg4",
+    *,
+    rate=30,
+    times=None,
+    form="yuv420p",
+    sound=None,
+    late=0.0,
+    **options,
+):
+    """The bytes of a film of pictures [H, W, 3] RGB.
+
+    `times` in ms are when each is shown, at `rate` a second by default; `sound` [T] is at RATE and
+    begins `late` seconds after the clock.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format=container, options=options) as media:
+        picture = media.add_stream(codec, rate=rate)
+        picture.height, picture.width = pictures[0].shape[:2]
+        picture.pix_fmt = form
+        if codec == "mpeg4":  # nothing is to be lost of a shade
+            picture.codec_context.qmax = 2
+        if times is not None:
+            picture.codec_context.time_base = Fraction(1, 1000)
+        packets = []
+        for place, image in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=form)
+            frame.pts = place if times is None else times[place]
+            frame.time_base = Fraction(1, rate) if times is None else Fraction(1, 1000)
+            packets += picture.encode(frame)
+        packets += picture.encode(None)
+        if sound is not None:
+            track = media.add_stream("libmp3lame" if container == "avi" else "aac", rate=RATE)
+            track.layout = "mono"
+            heard = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="flt", layout="mono")
+            heard.sample_rate = RATE
+            size = track.codec_context.frame_size
+            fit = av.AudioResampler(track.format, "mono", track.rate, frame_size=size or 1024)
+            at = round(late * RATE)
+            for piece in [*fit.resample(heard), *fit.resample(None)]:
+                piece.pts, piece.time_base = at, Fraction(1, RATE)
+                at += piece.samples
+                packets += track.encode(piece)
+            packets += track.encode(None)
+        for packet in packets:
+            media.mux(packet)
+    return file.getvalue()
+
+
+def turned(data, degrees):
+    """An mp4 whose header says that it is to be shown turned clockwise by quarter turns.
+
+    Source: ISO/IEC 14496-12, 8.3.2, the matrix of `tkhd`: (p, q) is shown at (ap + cq, bp + dq).
+    """
+    one = 1 << 16
+    a, b = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
+    matrix = struct.pack(">9i", a, b, 0, -b, a, 0, 0, 0, 1 << 30)
+    return edit_boxes(data, [b"moov", b"trak", b"tkhd"], lambda c: c[:40] + matrix + c[76:])
+
+
+def index_first(data):
+    """An mp4 with its index before its pictures, as it is made for the web."""
+    boxes, at = {}, 0
+    while at < len(data):
+        size = struct.unpack(">I", data[at : at + 4])[0]
+        boxes[data[at + 4 : at + 8]] = (at, data[at : at + size])
+        at += size
+    (start, index), (_, pictures) = boxes[b"moov"], boxes[b"mdat"]
+    place = boxes[b"mdat"][0]
+
+    def shift(content):  # of chunks, by the index that now stands before them
+        places = struct.unpack(f">{(len(content) - 8) // 4}I", content[8:])
+        return content[:8] + struct.pack(f">{len(places)}I", *(p + len(index) for p in places))
+
+    where = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stco"]
+    assert start > place
+    return data[:place] + edit_boxes(index, where, shift) + pictures

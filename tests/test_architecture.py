@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ LEVELS = [
         "console",
         "emotions",
         "encoders",
+        "face_rows",
         "fingerprint",
         "media",
         "metrics",
@@ -37,7 +39,7 @@ LEVELS = [
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
-DECODERS = {"soundfile", "soxr", "av", "cv2", "librosa", "torchaudio", "wave"}
+DECODERS = {"soundfile", "soxr", "av", "librosa", "torchaudio", "wave"}
 NO_PICKLE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
 TORCH = {"batches", "encoders", "models", "training", "export"}
 
@@ -101,6 +103,13 @@ def test_only_the_decode_gate_imports_a_decoder():
         if module.split(".")[0] in DECODERS
     }
     assert users == {"media"}
+
+
+def test_opencv_finds_faces_and_decodes_nothing():
+    users = [path for path in sources() for module, _ in imported(path) if module == "cv2"]
+    assert {path.relative_to(PACKAGE).parent for path in users} == {Path("features/face")}
+    for path in users:
+        assert not re.search("imread|imdecode|VideoCapture", path.read_text("utf-8")), path
 
 
 def test_nothing_imports_pickle():

@@ -212,8 +212,8 @@ def test_trim_pad_is_in_seconds():
 # --- settings ----------------------------------------------------------------------------------
 
 
-# Those that need a model's files have their own tests.
-NEED_FILES = {"embedding", "onnx", *(kind.name for kind in SPEECH)}
+# Those that need a model's files, or a film, have their own tests.
+NEED_FILES = {"embedding", "onnx", "face_crops", "face_embedding", *(k.name for k in SPEECH)}
 
 
 @pytest.mark.parametrize("name", sorted({*list_extractors()} - NEED_FILES))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectus.audit.findings import FeatureCount, Finding, Severity, count_of, listed
 from affectus.errors import StoreError
+from affectus.face_rows import FOUND, INFO, holds_faces, read_rows
 from affectus.manifest import Clip, Manifest
 from affectus.store import FeatureStore
 
@@ -38,6 +39,7 @@ class _Seen:
     widths: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     lengths: dict[str, int] = field(default_factory=dict)
     not_finite: list[str] = field(default_factory=list)
+    faceless: list[str] = field(default_factory=list)
     still: list[str] = field(default_factory=list)
     few: list[str] = field(default_factory=list)
     many: list[str] = field(default_factory=list)
@@ -63,9 +65,10 @@ def check_store(
         seen = _Seen()
         shape = shapes.get(name)
         try:
+            faces = holds_faces(store.record(name))
             for item, array in store.walk(name):
                 if clip := clips.get(item.key):
-                    _look(array, clip, shape, seconds.get(clip.clip_id), seen)
+                    _look(array, clip, shape, seconds.get(clip.clip_id), seen, faces=faces)
         except StoreError as error:
             findings.append(_finding("damaged", "error", (), name, error.message, ""))
         rows, absent = _count(manifest, store, name, seen)
@@ -118,21 +121,28 @@ def _count(
 
 
 def _look(
-    array: NDArray[np.float32],
+    array: NDArray[Any],
     clip: Clip,
     shape: FeatureShape | None,
     seconds: float | None,
     seen: _Seen,
+    *,
+    faces: bool,
 ) -> None:
-    """Note what one clip's array is like."""
+    """Note what one clip's array is like; of faces, what its frames with one are like."""
+    array = read_rows(array) if faces else array
     n_frames, width = array.shape
     seen.widths[width].append(clip.clip_id)
     seen.lengths[clip.clip_id] = n_frames
-    low, high = array.min(0, initial=np.inf), array.max(0, initial=-np.inf)
+    there = array[array[:, FOUND] > 0] if faces else array
+    if faces and not len(there):
+        seen.faceless.append(clip.clip_id)
+        return
+    low, high = there.min(0, initial=np.inf), there.max(0, initial=-np.inf)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         seen.not_finite.append(clip.clip_id)
         return
-    if n_frames > 1 and (low == high).all():
+    if len(there) > 1 and (low == high).all():
         seen.still.append(clip.clip_id)
     if seen.low is None or seen.high is None:
         seen.low, seen.high = low, high
@@ -173,6 +183,7 @@ def _judge(name: str, seen: _Seen, shape: FeatureShape | None) -> list[Finding]:
             "the same in every frame: a figure of the whole clip, repeated",
             "Keep one frame of each; a network over time learns nothing from copies.",
         ),
+        ("faces", "warning", seen.faceless, "without a face", "Leave them out, or the face."),
         ("frames", "warning", seen.many, "longer than its recording", again),
         ("frames", "warning", seen.few, "shorter than its recording", again),
         ("times", "warning", seen.wrong_times, "with times that go back, or beyond its end", again),
@@ -183,6 +194,8 @@ def _judge(name: str, seen: _Seen, shape: FeatureShape | None) -> list[Finding]:
             findings.append(_finding(check, severity, clip_ids, name, text, remedy))
     if seen.low is not None and seen.high is not None and len(seen.lengths) > 1:
         constant = [int(i) for i in np.flatnonzero(seen.low == seen.high)]
+        if shape and shape.columns[: len(INFO)] == INFO:
+            constant = [place for place in constant if place >= len(INFO)]
         known = shape.columns if shape and len(shape.columns) == len(seen.low) else ()
         names = [known[place] if known else f"column {place}" for place in constant]
         if names:

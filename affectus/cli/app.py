@@ -39,6 +39,7 @@ _EXTRAS = {
     "onnx": "train",
     "ray": "ray",
     "opensmile": "opensmile",
+    "cv2": "face",
     "transformers": "speech",
     "huggingface_hub": "speech",
     "starlette": "serve",

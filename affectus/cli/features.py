@@ -149,6 +149,9 @@ def describe(
     places: Annotated[list[Path], typer.Argument(help="Stores, manifests, or both.")],
     features: Annotated[str | None, typer.Option(help="One feature set; all by default.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="Write a page of the faces that were found, to look at.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what stores and manifests hold: lengths, ranges, percentiles, zeros, by corpus."""
@@ -161,6 +164,9 @@ def describe(
     clips = join_manifests(tables.values()) if tables else None
     for folder in (path for path in places if path.is_dir()):
         with FeatureStore(folder) as store, progress("counting") as advance:
+            if faces:
+                shown, n_clips = describe.write_faces(store, faces, clips)
+                say(f"{faces}: written, {shown:,} of {n_clips:,} clips")
             for name in (features,) if features else store.features():
                 found.append(  # noqa: PERF401
                     describe.describe_features(

@@ -4,6 +4,7 @@ facts.py    what is found, as plain values
 tally.py    counting that does not grow with the number of clips
 words.py    facts as tables of text
 page.py     facts as one HTML page
+faces.py    the faces that were found, as a page to look at
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from affectus.describe.faces import write_faces
 from affectus.describe.facts import (
     PERCENTILES,
     ColumnFacts,
@@ -30,6 +32,7 @@ from affectus.describe.tally import Floats, Tally, percentiles_of
 from affectus.describe.words import tables
 from affectus.emotions import EMOTIONS
 from affectus.errors import ConfigError, StoreError
+from affectus.face_rows import holds_faces, read_rows
 from affectus.features import read_record
 from affectus.manifest import Manifest
 from affectus.store import FeatureStore
@@ -45,6 +48,7 @@ __all__ = [
     "render_description",
     "tables",
     "write_description",
+    "write_faces",
 ]
 
 _N_BINS = 48
@@ -72,13 +76,15 @@ def describe_features(
         corpora = {clip.content_key: clip.corpus for clip in manifest if not clip.fault}
     tallies: dict[str, Tally] = {}
     total = states["done"]
-    for finished, (item, frames) in enumerate(store.walk(name), 1):
+    faces = holds_faces(record)
+    for finished, (item, array) in enumerate(store.walk(name), 1):
         if corpora is None:
             corpus = item.clip_id.partition("/")[0]
         elif (found := corpora.pop(item.key, None)) is not None:
             corpus = found
         else:
             continue
+        frames = read_rows(array) if faces else array
         if corpus not in tallies:
             tallies[corpus] = Tally(frames.shape[1])
         tallies[corpus].add(frames)

@@ -11,7 +11,8 @@ from affectus.errors import ConfigError, ExtractionError
 from affectus.extraction.coverage import ExtractionReport, report_on
 from affectus.extraction.progress import Notice
 from affectus.extraction.shards import Task, make_shard
-from affectus.features import Extractor, describe_extractor
+from affectus.features import Extractor, describe_extractor, sees
+from affectus.features.face import opencv_version
 from affectus.manifest import Clip, Manifest
 from affectus.media import Limits, decoder_version
 from affectus.store import FeatureStore, Result
@@ -64,6 +65,8 @@ def extract_features(
     with FeatureStore(folder, create=True) as store, store.writing():
         record = describe_extractor(extractor)
         decoder = decoder_version()
+        if sees(extractor):
+            decoder += f", {opencv_version()}"
         store.define(name, {**record, "decoder": decoder})
         if force:
             store.forget(name, clips)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import LimitError, MediaError
-from affectus.features import Extractor, restore_extractor
+from affectus.features import Extractor, FaceExtractor, restore_extractor, sees
 from affectus.fingerprint import fingerprint
 from affectus.manifest import Clip
-from affectus.media import Limits, Recording, read_audio
+from affectus.media import (
+    Limits,
+    MediaWarning,
+    Recording,
+    cut_frames,
+    open_video,
+    read_audio,
+)
 from affectus.store import Note, Result, write_shard
 from affectus.workers import TOO_LARGE, LostItemError, Take
 
@@ -41,13 +48,18 @@ class Task:
 def make_shard(task: Task, take: Take) -> tuple[int, str, list[Result]]:
     """Decode and extract one shard's clips and write its file; the idempotent task."""
     extractor = restore_extractor(task.record)
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     results: dict[int, Result] = {}
     heard: dict[int, Recording] = {}  # decoded, and not yet extracted
     for place, clip in enumerate(task.clips):
         with _noting_failure(results, place, clip):
             take(place)
-            heard[place] = _read_clip(clip, extractor.sample_rate, task.limits)
+            data = _read_clip(clip, task.limits)
+            if sees(extractor):
+                rows, results[place] = _look_at_clip(clip, data, extractor, task.limits)
+                arrays[clip.content_key] = rows
+            else:
+                heard[place] = _hear_clip(clip, data, extractor.sample_rate, task.limits)
         held = sum(len(recording.waveform) for recording in heard.values())
         if held >= _held_at_once(extractor) or place + 1 == len(task.clips):
             for group in _groups(extractor, heard):
@@ -100,7 +112,7 @@ def _extract_together(
     group: Sequence[int],
     extractor: Any,
     take: Take,
-    arrays: dict[str, NDArray[np.float32]],
+    arrays: dict[str, NDArray[Any]],
     results: dict[int, Result],
 ) -> None:
     """Extract a group of decoded clips; one by one where together they need too much memory."""
@@ -127,8 +139,8 @@ def _extract_together(
             arrays[clip.content_key] = found[place]
 
 
-def _read_clip(clip: Clip, sample_rate: int, limits: Limits) -> Recording:
-    """Decode a clip that is what it was at its import, and whole."""
+def _read_clip(clip: Clip, limits: Limits) -> bytes:
+    """Return a clip's file, which is what it was at its import."""
     name = str(clip.path)
     try:
         found = clip.path.stat()
@@ -144,15 +156,37 @@ def _read_clip(clip: Clip, sample_rate: int, limits: Limits) -> Recording:
         raise MediaError(
             "E1005", name, "changed since the import; expected the same bytes. Import again."
         )
+    return data
+
+
+def _hear_clip(clip: Clip, data: bytes, sample_rate: int, limits: Limits) -> Recording:
+    """Decode a clip's sound, all of it."""
     recording = read_audio(
         data,
-        name=name,
+        name=str(clip.path),
         sample_rate=sample_rate,
         start=clip.start,
         end=clip.end,
         limits=limits,
     )
-    for code, text in recording.warnings:
-        if code == "W1101":  # half a file may be answered for, but not learnt from
-            raise MediaError("E1101", name, text)
+    _refuse_cut(str(clip.path), recording.warnings)
     return recording
+
+
+def _look_at_clip(
+    clip: Clip, data: bytes, extractor: FaceExtractor, limits: Limits
+) -> tuple[NDArray[Any], Result]:
+    """Return a film's rows, and their hash for that of its sound."""
+    name = str(clip.path)
+    with open_video(data, name=name, rate=extractor.rate, limits=limits) as video:
+        rows = extractor(cut_frames(video, clip.start, clip.end))
+    _refuse_cut(name, video.warnings)
+    extractor.expect_faces(rows, name)
+    return rows, Result(clip.content_key, len(rows), hashlib.sha256(rows.tobytes()).hexdigest())
+
+
+def _refuse_cut(name: str, warnings: Iterable[MediaWarning]) -> None:
+    """Refuse half a file: it may be answered for, but not learnt from."""
+    for code, text in warnings:
+        if code == "W1101":
+            raise MediaError("E1101", name, text)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from affectus.errors import ConfigError, DiskError, StoreError
+from affectus.face_rows import holds_faces, read_rows
 from affectus.features import read_record
 from affectus.manifest import Manifest
 from affectus.store import FeatureStore
@@ -32,7 +33,7 @@ def export_features(
 
     `folder/CLIP_ID.npz` holds `features` [T, D] float32, `columns` [D], `frame_rate` (Hz; NaN where
     there is none), `clip_id`, `emotion`, `speaker` ('' where not known); `folder/index.csv` a line
-    for each. The same store and manifest give the same bytes.
+    for each. Of faces, a frame without one is NaN. The same store and manifest give the same bytes.
 
     Raises ConfigError if the folder exists or the feature set is not said, StoreError if no clip
     has features.
@@ -47,7 +48,9 @@ def export_features(
             f"which: --features NAME"
         )
     name = name or names[0]
-    columns, frame_rate = read_record(store.record(name))
+    record = store.record(name)
+    faces = holds_faces(record)
+    columns, frame_rate = read_record(record)
     done = {item.key for item in store.ledger(name) if item.state == "done"}
     clips = [clip for clip in manifest if clip.content_key in done and not clip.fault]
     if not clips:
@@ -64,6 +67,7 @@ def export_features(
             index.writerow(_INDEX)
             for clip in clips:
                 frames = store.get(name, clip.content_key)
+                frames = read_rows(frames) if faces else frames
                 place = f"{_plain_path(clip.clip_id)}.npz"
                 path = temporary / place
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Extractors: pure functions from a waveform to an array of frames.
+"""Extractors: pure functions from a waveform, or from a film's frames, to an array of frames.
 
 An extractor knows no file, manifest or store. The same object serves training (through
 `extraction`) and prediction, so both see the same numbers. To add one: a frozen dataclass with
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,20 @@ from numpy.typing import NDArray
 from affectus.errors import ConfigError, nearest
 from affectus.features.descriptors import Descriptors
 from affectus.features.embedding import Embedding
+from affectus.features.face import FaceCrops, FaceEmbedding
 from affectus.features.functionals import Functionals
 from affectus.features.onnx import Onnx
 from affectus.features.opensmile import Compare, CompareFrames, Egemaps, EgemapsFrames
 from affectus.features.speech import SPEECH
 from affectus.features.voice import LogMel
 from affectus.features.waveform import Waveform
+from affectus.media import Frame
 
 Parameter = str | int | float | bool | None
 
 
 class Extractor(Protocol):
-    """What every extractor offers.
+    """What every extractor of the voice offers.
 
     Calling it takes a waveform [T] float32 (mono, −1 to 1) and its `sample_rate` in Hz, and gives
     frames [T', D] float32 at `frame_rate` Hz. One that computes several faster together has `many`
@@ -66,11 +68,48 @@ class Extractor(Protocol):
         """Return frames [T', D] of a waveform [T]."""
 
 
+class FaceExtractor(Protocol):
+    """What every extractor of the face offers; for `name` to `parameters` see Extractor.
+
+    Calling it takes a film's frames and gives rows, as `affectus.face_rows` says.
+    """
+
+    @property
+    def name(self) -> str:
+        """The feature set's name."""
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same film would give other numbers."""
+
+    @property
+    def rate(self) -> float:
+        """Frames per second that it looks at."""
+
+    @property
+    def min_found(self) -> float:
+        """The share of frames that must show a face."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return every setting."""
+
+    def expect_faces(self, rows: NDArray[Any], name: str) -> None:
+        """Raise MediaError E1606 where a clip shows too few faces."""
+
+    def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
+        """Return rows [F, D] of frames."""
+
+
 _EXTRACTORS: dict[str, type[Any]] = {
     kind.name: kind
     for kind in (
         LogMel, Descriptors, Functionals, Embedding, Waveform, *SPEECH, Onnx,
         Egemaps, EgemapsFrames, Compare, CompareFrames,
+        FaceCrops, FaceEmbedding,
     )
 }  # fmt: skip
 
@@ -107,6 +146,11 @@ def create_extractor(name: str, **parameters: Any) -> Extractor:
             )
     extractor: Extractor = kind(**parameters)
     return extractor
+
+
+def sees(extractor: Extractor | FaceExtractor) -> TypeGuard[FaceExtractor]:
+    """Tell whether an extractor takes a film's frames, and not a waveform."""
+    return getattr(extractor, "modality", "voice") == "face"
 
 
 def describe_extractor(extractor: Extractor) -> dict[str, Parameter]:

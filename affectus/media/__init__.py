@@ -1,4 +1,4 @@
-"""The decode gate: any recording to a mono waveform. The only file that imports a decoder.
+"""The decode gate: a recording to a mono waveform, a film to pictures. Only here are decoders.
 
 Content decides, not the ending. The first bytes name the container; libsndfile reads the ones it
 knows (wav, flac, ogg, mp3, aiff, au, caf, w64) and FFmpeg, by PyAV, the others (mp4, m4a, webm,
@@ -14,15 +14,17 @@ Codes are stable. `E` refuses, `W` warns:
     E1003 no data             E1110 two recordings       E1501 file too large
     E1004 no samples          E1201 too short            E1502 decodes to too much
     E1006 Git LFS pointer     E1203 not such a stretch   E1601 no audio stream
-    E1101 truncated           E1112 too many chunks
+    E1101 truncated           E1112 too many chunks      E1602 no video stream
     E1104 sample rate
 
-    W1101 truncated           W1303 beyond full scale    W1306 clipped
-    W1102 length not said     W1304 silence              W1401 ending of another
-    W1105 narrow band         W1305 not centred
+    W1101 truncated           W1303 beyond full scale    W1401 ending of another
+    W1102 length not said     W1304 silence              W1402 damaged pictures
+    W1105 narrow band         W1305 not centred          W1701 sound and picture apart
+                              W1306 clipped
 
 The predictor adds W1106 narrow band by its sound, W1202 short, W1307 no speech and W1308 very
-quiet. The gate does not detect speech, and it does not keep more than one channel.
+quiet; face features E1606 no face, W1702 hardly a face and W1703 several. The gate does not detect
+speech, and it does not keep more than one channel.
 """
 
 from __future__ import annotations
@@ -52,21 +54,41 @@ from affectus.media.decoding import (
 )
 from affectus.media.intake import Inspector, Intake
 from affectus.media.recording import SAMPLE_RATE, Limits, MediaWarning, Recording, Waveform
+from affectus.media.video import (
+    FRAME_RATE,
+    Frame,
+    Image,
+    Shown,
+    Video,
+    compare_streams,
+    cut_frames,
+    encode_png,
+    open_video,
+)
 
 __all__ = [
     "AUDIO_ENDINGS",
+    "FRAME_RATE",
     "SAMPLE_RATE",
     "Decoding",
+    "Frame",
+    "Image",
     "Intake",
     "Limits",
     "MediaWarning",
     "Recording",
+    "Shown",
+    "Video",
     "Waveform",
+    "compare_streams",
+    "cut_frames",
     "decoder_version",
+    "encode_png",
     "from_waveform",
     "list_media",
     "load_decoders",
     "open_audio",
+    "open_video",
     "read_audio",
     "take_samples",
     "write_audio",

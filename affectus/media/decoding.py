@@ -196,7 +196,8 @@ def _beyond(start: float, seconds: float, name: str) -> MediaError:
     )
 
 
-def _refuse_open(url: str, flags: int, options: dict[str, str]) -> BinaryIO:
+def refuse_open(url: str, flags: int, options: dict[str, str]) -> BinaryIO:
+    """Refuse what a recording asks FFmpeg to open besides itself."""
     raise PermissionError(f"a recording may not open '{url}'")
 
 
@@ -232,7 +233,7 @@ def _read_av(
     n_frames = 0
     try:
         with av.open(
-            file, mode="r", format=demuxer, io_open=_refuse_open, metadata_errors="replace"
+            file, mode="r", format=demuxer, io_open=refuse_open, metadata_errors="replace"
         ) as media:
             if not media.streams.audio:
                 raise MediaError("E1601", name, "no audio stream; expected sound. Record it again.")

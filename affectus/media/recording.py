@@ -15,7 +15,10 @@ SAMPLE_RATE = 16_000  # Hz; what every voice extractor takes unless told otherwi
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recording may be. Seconds, Hz, bytes; `up_to` for longer ones than usual."""
+    """What a recording may be. Seconds, Hz, bytes; pixels a picture, pictures a second.
+
+    `up_to` is for longer ones than usual.
+    """
 
     min_seconds: float = 0.1
     max_seconds: float = 600.0
@@ -24,6 +27,8 @@ class Limits:
     max_rate: int = 192_000
     max_bytes: int = 512 * 2**20
     max_decoded_bytes: int = 512 * 2**20
+    max_pixels: int = 4096 * 2304
+    max_frame_rate: float = 240.0
 
     @classmethod
     def up_to(cls, seconds: float) -> Limits:
@@ -49,7 +54,8 @@ class Recording:
     """A decoded recording: `waveform` [T] float32, mono, at `sample_rate` Hz, about −1 to 1.
 
     `source_rate` (Hz), `n_channels`, `container` and `codec` ('pcm_16', 'vorbis', 'aac') describe
-    the file it came from.
+    the file it came from, `begins` when the file's sound does, in seconds of the clock that its
+    pictures are on.
     """
 
     waveform: Waveform
@@ -59,6 +65,7 @@ class Recording:
     container: str
     codec: str = ""
     warnings: tuple[MediaWarning, ...] = ()
+    begins: float = 0.0
 
     @property
     def duration(self) -> float:

@@ -132,7 +132,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path | str, *, create: bool = False) -> None:
         self.folder = Path(folder)
-        self._shards: dict[str, dict[str, NDArray[np.float32]]] = {}
+        self._shards: dict[str, dict[str, NDArray[Any]]] = {}
         with disk_errors(self.folder):
             index = self.folder / "index.sqlite"
             if not create and not (index.is_file() and index.stat().st_size):
@@ -177,7 +177,7 @@ class FeatureStore:
             ) from None
         return record
 
-    def get(self, name: str, key: str) -> NDArray[np.float32]:
+    def get(self, name: str, key: str) -> NDArray[Any]:
         """Return the array [T, D] of a key. Its shard's hash is checked when first opened."""
         rows = self._query("SELECT shard, state FROM items WHERE name = ? AND key = ?", name, key)
         if not rows or rows[0][1] != "done":
@@ -208,7 +208,7 @@ class FeatureStore:
         rows = self._query("SELECT state, COUNT(*) FROM items WHERE name = ? GROUP BY state", name)
         return {"planned": 0, "done": 0, "failed": 0, **dict(rows)}
 
-    def walk(self, name: str) -> Iterator[tuple[Item, NDArray[np.float32]]]:
+    def walk(self, name: str) -> Iterator[tuple[Item, NDArray[Any]]]:
         """Yield every item that is done with its array [T, D], a shard at a time.
 
         However many there are, one shard is held. The arrays are views of its bytes: to be read.
@@ -449,7 +449,7 @@ class FeatureStore:
                     self._index.execute("ROLLBACK")
                 raise
 
-    def _shard(self, name: str, shard: int) -> dict[str, NDArray[np.float32]]:
+    def _shard(self, name: str, shard: int) -> dict[str, NDArray[Any]]:
         """Return a shard's arrays, mapped from disk; its hash is checked the first time."""
         path = shard_path(self.folder, name, shard)
         if path.name not in self._shards:

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from affectus.errors import DiskError, StoreError
 
+# What an array may be of: numbers, or the bytes of pictures.
+_TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 _NOTE = "affectus"  # the one entry of the metadata: with more, their order would be by chance
 
 
@@ -48,11 +50,11 @@ class Note(NamedTuple):
     items: list[tuple[str, Result]]
 
 
-def map_arrays(data: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+def map_arrays(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     """Return the arrays of a shard's bytes without copying them.
 
     **Source:** the safetensors format: eight bytes with the header's length, the header in JSON
-    (name, shape, begin and end), the arrays. Only for bytes whose hash was checked.
+    (name, type, shape, begin and end), the arrays. Only for bytes whose hash was checked.
     """
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
     header = json.loads(data[8:start].tobytes())
@@ -60,7 +62,7 @@ def map_arrays(data: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     header.pop("__metadata__", None)
     for key, entry in header.items():
         begin, end = entry["data_offsets"]
-        array = data[start + begin : start + end].view(np.float32)
+        array = data[start + begin : start + end].view(_TYPES[entry["dtype"]])
         arrays[key] = array.reshape(entry["shape"])
     return arrays
 
@@ -89,7 +91,7 @@ def read_shard(path: Path) -> tuple[str, Note]:
     return hashlib.sha256(data.data).hexdigest(), Note(note["record"], items)
 
 
-def _hash_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> str:
+def _hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for key in sorted(arrays):
         digest.update(f"{key}{arrays[key].shape}".encode())
@@ -106,7 +108,7 @@ def write_shard(
     folder: Path,
     name: str,
     shard: int,
-    arrays: Mapping[str, NDArray[np.float32]],
+    arrays: Mapping[str, NDArray[Any]],
     note: Note | None = None,
 ) -> str:
     """Write one shard, complete or not at all, and return its SHA-256.
@@ -116,7 +118,7 @@ def write_shard(
     """
     if not arrays and note is None:
         return ""
-    arrays = {key: np.ascontiguousarray(arrays[key], np.float32) for key in arrays}
+    arrays = {key: _storable(arrays[key]) for key in arrays}
     data = safetensors.numpy.save(arrays, _metadata(arrays, note) if note else None)
     path = shard_path(folder, name, shard)
     # A worker that outlives its killed parent for a moment must not share a file with the next one.
@@ -139,7 +141,12 @@ def write_shard(
     return hashlib.sha256(data).hexdigest()
 
 
-def _metadata(arrays: Mapping[str, NDArray[np.float32]], note: Note) -> dict[str, str]:
+def _storable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of bytes as it is, any other as float32."""
+    return np.ascontiguousarray(array, None if array.dtype == np.uint8 else np.float32)
+
+
+def _metadata(arrays: Mapping[str, NDArray[Any]], note: Note) -> dict[str, str]:
     items = []
     for clip_id, (*rest, heard) in note.items:
         text = None if heard is None else base64.b64encode(heard).decode()

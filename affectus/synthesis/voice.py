@@ -55,7 +55,7 @@ _EFFECTS = {
     "surprised": _Voice(7, 1.1, 11, 0, 4, 0, 0, 4, 0, 0.02, 0.2, 0, 0),
 }
 _OWN_MEASURE = 0.12
-_STRENGTHS = {"low": 0.7, "normal": 1.0, "strong": 1.6}
+STRENGTHS = {"low": 0.7, "normal": 1.0, "strong": 1.6}
 
 # Three formants (Hz) of ten vowels. A phone has these columns: three formants, voicing, friction,
 # its centre (Hz), nasality, seconds.
@@ -104,7 +104,7 @@ def synthesize_voice(
     emotion = parse_emotion(emotion)
     sex = sex or ("male" if speaker % 2 else "female")
     expect("sex", sex, sex in _SEXES, "male or female")
-    expect("intensity", intensity, intensity in _STRENGTHS, "low, normal or strong")
+    expect("intensity", intensity, intensity in STRENGTHS, "low, normal or strong")
     expect_rate(sample_rate)
     person = seeded(seed, "speaker", speaker, sex).standard_normal(len(_SPEAKERS))
     measure = seeded(seed, "measure", speaker, sex, emotion).standard_normal(len(_SPEAKERS))
@@ -112,7 +112,7 @@ def synthesize_voice(
     settings = (
         np.array(_SEXES[sex])
         + np.clip(person, -2, 2) * _SPEAKERS
-        + _STRENGTHS[intensity] * (1 + _OWN_MEASURE * np.clip(measure, -2, 2)) * _EFFECTS[emotion]
+        + STRENGTHS[intensity] * (1 + _OWN_MEASURE * np.clip(measure, -2, 2)) * _EFFECTS[emotion]
         + chance.standard_normal(len(_CLIPS)) * _CLIPS
     )
     voice = _Voice(*settings.tolist())

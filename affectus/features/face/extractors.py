@@ -1,0 +1,270 @@
+"""Face features: pure functions from a film's frames to rows, as `affectus.face_rows` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectus.errors import ConfigError, MediaError
+from affectus.face_rows import FOUND, INFO, N_FACES, join_rows, split_rows
+from affectus.features.face.crops import crop_face, measure_blur
+from affectus.features.face.detection import Detection, Detector, HaarDetector, YuNetDetector
+from affectus.features.face.networks import PURPOSES, FaceNetwork, hash_model, open_network
+from affectus.features.face.tracking import FaceFrame, follow_face
+from affectus.media import FRAME_RATE, Frame, Image, MediaWarning
+
+Parameter = str | int | float | bool | None
+
+_BLUR_SIZE = 112  # pixels of the grey face whose blur is measured
+_BATCH = 32  # faces shown to a network at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FaceFeatures:
+    """What both kinds take: how faces are found, and what becomes of a clip with few of them."""
+
+    rate: float = FRAME_RATE
+    detect_every: int = 5
+    detector: str = ""
+    detector_sha256: str = ""
+    min_found: float = 0.5
+    few: str = "fail"
+
+    modality: ClassVar[str] = "face"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "rate": (0.1 <= self.rate <= 240, "0.1 to 240 frames a second"),
+            "detect_every": (1 <= self.detect_every <= 100, "1 to 100 frames"),
+            "min_found": (0 <= self.min_found <= 1, "a share, 0 to 1"),
+            "few": (self.few in ("fail", "warn"), "fail or warn"),
+        }
+        for parameter, (fine, expected) in checks.items():
+            if not fine:
+                value = getattr(self, parameter)
+                raise ConfigError(
+                    f"{self._name}: {parameter} is {value}; expected {expected}. Change it."
+                )
+        found = hash_model(self.detector) if self.detector else ""
+        _expect_same(self._name, self.detector, self.detector_sha256, found)
+        object.__setattr__(self, "detector_sha256", found)
+
+    @property
+    def _name(self) -> str:
+        return str(type(self).__dict__["name"])
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.rate
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return every setting."""
+        return asdict(self)
+
+    def expect_faces(self, rows: NDArray[Any], name: str) -> None:
+        """Refuse (E1606) the rows of a clip with too few faces, unless that is to be a warning."""
+        if self.few == "fail":
+            for code, text in find_faults(split_rows(rows).info, self.min_found):
+                if code == "W1702":
+                    remedy = "Leave it out, or allow it: --set few=warn"
+                    raise MediaError("E1606", name, f"{text}. {remedy}")
+
+    def follow(self, frames: Iterable[Frame]) -> Iterable[FaceFrame]:
+        """Yield every frame with the face that is followed."""
+        return follow_face(frames, self._detector(), self.detect_every)
+
+    def _detector(self) -> Detector:
+        return YuNetDetector(self.detector) if self.detector else _haar()
+
+
+@cache
+def _haar() -> HaarDetector:
+    return HaarDetector()
+
+
+def _expect_same(features: str, file: str, wanted: str, found: str) -> None:
+    if wanted not in ("", found):
+        raise ConfigError(
+            f"{features}: the model at {file} is {found[:12] or 'none'}…; expected "
+            f"{wanted[:12]}…, which the features were made with. Give that model."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceCrops(_FaceFeatures):
+    """The face, cut out and upright: `size` x `size` pixels a frame, grey or `colour` (RGB).
+
+    `rate` frames a second; a face is detected in every `detect_every`-th and tracked between, by
+    OpenCV's bundled detector, or YuNet where `detector` names its ONNX file (its SHA-256 is filled
+    in by itself). A clip with a face in less than `min_found` of its frames fails, or is kept with
+    its frames masked where `few` is 'warn'.
+
+    The array is of bytes: see `affectus.face_rows`.
+    """
+
+    size: int = 112
+    colour: bool = False
+
+    name: ClassVar[str] = "face_crops"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 16 <= self.size <= 512:
+            raise ConfigError(
+                f"face_crops: size is {self.size}; expected 16 to 512 pixels. Change it."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one crop."""
+        return (self.size, self.size, 3) if self.colour else (self.size, self.size)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """INFO, then a name a pixel, by row and column."""
+        places = np.ndindex(self.shape)
+        return INFO + tuple("pixel_" + "_".join(map(str, place)) for place in places)
+
+    def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
+        """Return rows [F, 40 + pixels] uint8 of a film's frames."""
+        info: list[tuple[float, ...]] = []
+        crops: list[Image] = []
+        for followed in self.follow(frames):
+            crop = None
+            if followed.face is not None:
+                crop = crop_face(followed.frame, followed.face, self.size, colour=self.colour)
+            info.append(describe_face(followed, crop))
+            crops.append(np.zeros(self.shape, np.uint8) if crop is None else crop)
+        values = np.array(crops, np.uint8).reshape(len(crops), int(np.prod(self.shape)))
+        return join_rows(_table(info), values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceEmbedding(_FaceFeatures):
+    """What a face network, given as an ONNX file, makes of each face: [F, 10 + D] float32.
+
+    `kind` says what the network expects and gives: 'facenet' (512), 'vggface' (4,096) or
+    'blendshapes' (52 of MediaPipe's FaceLandmarker, which needs `landmarks`, its network of
+    landmarks, too). The SHA-256 of each file is filled in by itself. The other settings are those
+    of face_crops.
+
+    FaceNet and VGG-Face were trained to tell people apart: their vectors say who it is before they
+    say how they feel, and a speaker on two sides of a split is worth more to a model than ever.
+    """
+
+    kind: str = ""
+    model: str = ""
+    model_sha256: str = ""
+    landmarks: str = ""
+    landmarks_sha256: str = ""
+
+    name: ClassVar[str] = "face_embedding"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind not in PURPOSES:
+            raise ConfigError(
+                f"face_embedding: kind is '{self.kind}'; expected {', '.join(PURPOSES)}. "
+                f"Add: --set kind=facenet"
+            )
+        for part in ("model", "landmarks"):
+            file = getattr(self, part)
+            needed = part == "model" or self.kind == "blendshapes"
+            if bool(file) != needed:
+                expected = f"--set {part}=FILE.onnx" if part == "landmarks" else "--model FILE.onnx"
+                found = f"no {part}" if needed else f"{part} is '{file}'"
+                raise ConfigError(
+                    f"face_embedding: {found}; expected "
+                    f"{f'it: {expected}' if needed else 'none for ' + self.kind}."
+                )
+            sha256 = hash_model(file) if file else ""
+            _expect_same(self.name, file, getattr(self, f"{part}_sha256"), sha256)
+            object.__setattr__(self, f"{part}_sha256", sha256)
+        _ = self._network  # or refuse it here
+
+    @property
+    def _network(self) -> FaceNetwork:
+        return open_network(self.kind, self.model, self.landmarks)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """INFO, then the network's."""
+        return INFO + self._network.columns
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What to know before training on these features."""
+        if self.kind == "blendshapes":
+            return ()
+        return (
+            f"{self.kind} vectors are made to tell who somebody is: a model of them knows speakers "
+            f"at once. Trust no score but of speakers it never saw.",
+        )
+
+    def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
+        """Return rows [F, 10 + D] float32 of a film's frames."""
+        network = self._network
+        info: list[tuple[float, ...]] = []
+        vectors: list[NDArray[np.float32]] = []
+        waiting: list[tuple[int, Image]] = []
+
+        def run() -> None:
+            if waiting:
+                made = network(np.stack([crop for _, crop in waiting]))
+                for (place, _), vector in zip(waiting, made, strict=True):
+                    vectors[place] = vector
+                waiting.clear()
+
+        for followed in self.follow(frames):
+            face, grey = followed.face, None
+            if face is not None:
+                grey = crop_face(followed.frame, face, _BLUR_SIZE)
+                wide = Detection(face.x, face.y, network.margin * face.width, 1.0, face.roll)
+                crop = crop_face(followed.frame, wide, network.size, colour=True)
+                waiting.append((len(info), crop))
+            info.append(describe_face(followed, grey))
+            vectors.append(np.full(len(network.columns), np.nan, np.float32))
+            if len(waiting) == _BATCH:
+                run()
+        run()
+        values = np.array(vectors, np.float32).reshape(len(vectors), len(network.columns))
+        return join_rows(_table(info), values)
+
+
+def describe_face(followed: FaceFrame, crop: Image | None) -> tuple[float, ...]:
+    """Return the values of INFO for a frame and the crop of its face."""
+    frame, face, n_faces = followed
+    if face is None or crop is None:
+        known = {"found": 0.0, "time": frame.time, "n_faces": float(n_faces)}
+        return tuple(known.get(column, np.nan) for column in INFO)
+    height, width = frame.luma.shape
+    return (
+        1.0, frame.time, face.x / width, face.y / height, face.width / width, face.width / height,
+        face.roll or 0.0, face.confidence, measure_blur(crop), float(n_faces),
+    )  # fmt: skip
+
+
+def _table(info: list[tuple[float, ...]]) -> NDArray[np.float32]:
+    return np.array(info, np.float32).reshape(len(info), len(INFO))
+
+
+def find_faults(info: NDArray[np.float32], least: float) -> list[MediaWarning]:
+    """Return what an answer from these rows should be read with; `least` is the share of faces."""
+    warnings = []
+    share = float(info[:, FOUND].mean()) if len(info) else 0.0
+    if share < least:
+        text = f"a face in {share:.0%} of {len(info):,} frames; expected {least:.0%}"
+        warnings.append(MediaWarning("W1702", text))
+    most = int(info[:, N_FACES].max()) if len(info) else 0
+    if most > 1:
+        text = f"{most} faces; followed is the one that was largest at first"
+        warnings.append(MediaWarning("W1703", text))
+    return warnings

@@ -1,0 +1,378 @@
+"""From a container's bytes to pictures, one at a time, on the clock that its sound is on.
+
+    with open_video("clip.mp4", rate=15) as video:
+        for frame in video:
+            frame.time, frame.luma
+
+Times come from the packets, never from a frame rate in a header: CREMA-D's FLV files claim 29.97
+frames a second and hold a picture each 33 or 34 ms. Zero is where the container says that it
+begins, for sound and picture alike. However long the film, two pictures are held.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectus.errors import ConfigError, LimitError, MediaError
+from affectus.media.containers import open_source, recognise
+from affectus.media.decoding import refuse_open
+from affectus.media.recording import Limits, MediaWarning
+
+Image = NDArray[np.uint8]
+
+FRAME_RATE = 15.0  # Hz; what face extractors look at unless told otherwise
+MAX_OFFSET = 0.2  # s by which sound and picture may begin or end apart without a word
+
+_MAX_SHOWN = 1920 * 1080  # pixels; a larger picture is made smaller
+_TOLERANCE = 1e-6  # s; times in milliseconds, as FLV and Matroska have them, are not exact
+_MISSING = 0.05  # share of the announced pictures that may be missing without a warning
+# Formats whose first plane is the luma, a byte a pixel; 'yuvj' and grey ones fill 0 to 255.
+_LUMA_FIRST = frozenset({
+    "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv411p", "nv12", "gray",
+})  # fmt: skip
+
+
+class Frame:
+    """A picture, upright, that is to be seen at `time` seconds on its file's clock.
+
+    `shown` is when it was first shown: of a film with fewer pictures than are asked for, one is
+    given several times.
+    """
+
+    __slots__ = ("_image", "_turns", "shown", "time")
+
+    def __init__(self, time: float, image: Any, shown: float | None = None, turns: int = 0) -> None:
+        """Take a picture of PyAV's, or one in memory: [H, W, 3] RGB or [H, W] grey, uint8.
+
+        `turns` are quarter turns counter-clockwise that bring it upright.
+        """
+        self.time = time
+        self.shown = time if shown is None else shown
+        self._image = image
+        self._turns = turns
+
+    @property
+    def luma(self) -> Image:
+        """The brightness [H, W] uint8; black and white are those of `luma_range`."""
+        image = self._image
+        if not isinstance(image, np.ndarray):
+            if image.format.name in _LUMA_FIRST:
+                plane = image.planes[0]
+                rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+                image = rows[: image.height, : image.width]
+            else:
+                image = image.to_ndarray(format="gray")
+        elif image.ndim == 3:  # ITU-R BT.601, section 2.5.1
+            image = (image @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)
+        return self._upright(image)
+
+    @property
+    def luma_range(self) -> tuple[int, int]:
+        """What black and white are in `luma`: (16, 235) in most films (ITU-R BT.601)."""
+        if isinstance(self._image, np.ndarray):
+            return 0, 255
+        name = self._image.format.name
+        full = name not in _LUMA_FIRST or name == "gray" or "j" in name
+        return (0, 255) if full or self._image.color_range == 2 else (16, 235)
+
+    @property
+    def colour(self) -> Image:
+        """The picture [H, W, 3] uint8, RGB."""
+        image = self._image
+        if not isinstance(image, np.ndarray):
+            image = image.to_ndarray(format="rgb24")
+        elif image.ndim == 2:
+            image = np.repeat(image[:, :, None], 3, axis=2)
+        return self._upright(image)
+
+    def at(self, time: float) -> Frame:
+        """Return the same picture for another time."""
+        return Frame(time, self._image, self.shown, self._turns)
+
+    def _upright(self, image: Image) -> Image:
+        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+class Shown(NamedTuple):
+    """A stretch of a file's clock, seconds."""
+
+    start: float
+    end: float
+
+
+class Video:
+    """An open film; iterate over it once. What is counted and warned of is complete at its end.
+
+    `width` and `height` are of its pictures as they are stored, `n_frames` how many were decoded,
+    `picture` and `sound` the stretches of the file's clock that each stream fills (None: no such
+    stream, or nothing read of it yet).
+    """
+
+    def __init__(
+        self, media: Any, container: str, name: str, rate: float | None, limits: Limits
+    ) -> None:
+        self._media, self._rate, self._limits = media, rate, limits
+        self.name, self.container = name, container
+        self._stream = stream = _find_stream(media, name)
+        context = stream.codec_context
+        self.codec: str = context.name
+        self.width, self.height = context.width, context.height
+        _check_size(self.width, self.height, name, limits)
+        # A packet may claim to be larger than the header says; and one thread, as everywhere.
+        context.options = {"max_pixels": str(limits.max_pixels)}
+        context.thread_count = 1
+        self._zero = (media.start_time or 0) * 1e-6
+        self.n_frames = 0
+        self.n_damaged = 0
+        self.picture: Shown | None = None
+        self.sound: Shown | None = None
+        self.warnings: list[MediaWarning] = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames at the rate that was asked for, or each as it is."""
+        shown = self._decode()
+        yield from on_grid(shown, self._rate) if self._rate else (frame for frame, _ in shown)
+        self.warnings += self._look_back()
+
+    def _decode(self) -> Iterator[tuple[Frame, float]]:
+        """Yield every picture, in order of time, and for how long it is shown."""
+        import av
+
+        stream, last, interval = self._stream, -math.inf, 1.0 / (self._rate or FRAME_RATE)
+        try:
+            for packet in self._media.demux():
+                if packet.stream.type == "audio":
+                    self._hear(packet)
+                if packet.stream is not stream:
+                    continue
+                try:
+                    pictures = packet.decode()
+                except av.error.InvalidDataError:
+                    self.n_damaged += 1
+                    continue
+                for picture in pictures:
+                    time = self._time(picture)
+                    if time <= last + _TOLERANCE:  # never back: two of one time are one
+                        self.n_damaged += 1
+                        continue
+                    interval = self._duration(picture) or (
+                        time - last if last > -math.inf else interval
+                    )
+                    last = time
+                    self._count(time, interval)
+                    yield Frame(time, _fit(picture), turns=round(picture.rotation / 90)), interval
+        except (av.FFmpegError, PermissionError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            text = f"{reason}; expected readable {self.container}. Copy the file again."
+            raise MediaError("E1402", self.name, text) from None
+        if self.picture is None:
+            code, found = ("E1402", "none can be decoded") if self.n_damaged else ("E1004", "none")
+            text = f"pictures: {found}; expected some. Record it again."
+            raise MediaError(code, self.name, text)
+
+    def _time(self, picture: Any) -> float:
+        if picture.pts is None:  # raw streams: counted, at the rate that is guessed
+            rate = self._stream.guessed_rate or FRAME_RATE
+            return self.n_frames / float(rate)
+        return float(picture.pts * picture.time_base) - self._zero
+
+    @staticmethod
+    def _duration(picture: Any) -> float:
+        return float(picture.duration * picture.time_base) if picture.duration else 0.0
+
+    def _count(self, time: float, interval: float) -> None:
+        self.n_frames += 1
+        start = time if self.picture is None else self.picture.start
+        self.picture = Shown(start, time + interval)
+        lasts = time - start
+        limits = self._limits
+        if lasts > limits.max_seconds or time > 2 * limits.max_seconds:
+            raise LimitError(
+                "E1502",
+                self.name,
+                f"pictures up to {time:,.0f} s; the limit is {limits.max_seconds:,.0f} s. Cut it, "
+                f"or raise --max-seconds.",
+            )
+        if self.n_frames > limits.max_frame_rate * (lasts + 1):
+            raise LimitError(
+                "E1502",
+                self.name,
+                f"{self.n_frames:,} pictures in {lasts:.3f} s; the limit is "
+                f"{limits.max_frame_rate:g} a second. Export it at 30.",
+            )
+
+    def _hear(self, packet: Any) -> None:
+        first = self._media.streams.audio[0]
+        if packet.pts is None or packet.is_discard or packet.stream is not first:
+            return
+        start = float(packet.pts * packet.time_base) - self._zero
+        end = start + float((packet.duration or 0) * packet.time_base)
+        known = self.sound or Shown(start, end)
+        self.sound = Shown(min(known.start, start), max(known.end, end))
+
+    def _look_back(self) -> Iterator[MediaWarning]:
+        """Say what was wrong with the film that has been read to its end."""
+        assert self.picture is not None
+        if self.n_damaged:
+            text = f"{self.n_damaged:,} pictures are damaged or out of order and were passed over"
+            yield MediaWarning("W1402", text)
+        announced = self._stream.frames
+        ends = max(self.picture.end, self.sound.end if self.sound else 0.0)
+        claimed = (self._media.duration or 0) * 1e-6
+        if self.n_frames + self.n_damaged < min(announced - 1, announced * (1 - _MISSING)):
+            text = f"cut off: {self.n_frames:,} of {announced:,} pictures; the answer is for those"
+            yield MediaWarning("W1101", text)
+        elif not announced and ends < claimed - max(MAX_OFFSET, _MISSING * claimed):
+            text = f"cut off: {ends:.2f} of {claimed:.2f} s; the answer is for those"
+            yield MediaWarning("W1101", text)
+        if (warning := compare_streams(self.sound, self.picture)) is not None:
+            yield warning
+
+
+def compare_streams(sound: Shown | None, picture: Shown | None) -> MediaWarning | None:
+    """Return a warning if sound and picture begin or end more than 0.2 s apart."""
+    if sound is None or picture is None:
+        return None
+    begin, end = picture.start - sound.start, picture.end - sound.end
+    if max(abs(begin), abs(end)) <= MAX_OFFSET:
+        return None
+    return MediaWarning(
+        "W1701",
+        f"sound {sound.start:.2f} to {sound.end:.2f} s, picture {picture.start:.2f} to "
+        f"{picture.end:.2f} s: more than {MAX_OFFSET:g} s apart",
+    )
+
+
+def on_grid(shown: Iterator[tuple[Frame, float]], rate: float) -> Iterator[Frame]:
+    """Yield what is to be seen at 0, 1 / rate, 2 / rate, … seconds, from pictures of any times.
+
+    That is the picture nearest in time, or where none is within half a step, the one still shown.
+    `shown` are pictures and for how long each is shown, in order.
+    """
+    half, place, before = 0.5 / rate, 0, None
+    until = -math.inf
+    for frame, duration in shown:
+        if before is None:
+            place = max(0, math.ceil((frame.time - half) * rate - _TOLERANCE))
+        while place / rate < frame.time - _TOLERANCE:
+            ahead = frame.time - place / rate
+            if before is None or ahead <= min(half, place / rate - before.time):
+                yield frame.at(place / rate)
+            else:
+                yield before.at(place / rate)
+            place += 1
+        before, until = frame, frame.time + duration
+    while before is not None and place / rate < max(until, before.time + _TOLERANCE) - _TOLERANCE:
+        yield before.at(place / rate)
+        place += 1
+
+
+def cut_frames(frames: Iterable[Frame], start: float, end: float | None) -> Iterator[Frame]:
+    """Yield the frames of a stretch, in seconds; those before and behind it are decoded, too.
+
+    Behind it so that it is known whether the film is whole.
+    """
+    for frame in frames:
+        if frame.time >= start and (end is None or frame.time < end):
+            yield frame
+
+
+@contextmanager
+def open_video(
+    source: Path | str | bytes,
+    *,
+    name: str | None = None,
+    rate: float | None = FRAME_RATE,
+    limits: Limits = Limits(),
+) -> Generator[Video]:
+    """Open a film, or the bytes of one, to be iterated over at `rate` pictures a second.
+
+    The pictures are those at 0, 1 / rate, … seconds of the file's clock, whatever the film's own
+    rate, constant or not. With `rate` None each is given as it is.
+
+    Raises MediaError, here or while iterating: E1602 where there is no picture, E1502 (LimitError)
+    for one too large, too many or too long, E1402 where they cannot be read.
+    """
+    import av
+
+    if rate is not None and not 0.1 <= rate <= 240:
+        raise ConfigError(f"rate is {rate:g} pictures a second; expected 0.1 to 240. Change it.")
+    shown = name if name is not None else "bytes" if isinstance(source, bytes) else str(source)
+    with open_source(source, shown, limits) as file:
+        container, demuxer = recognise(file.read(64), shown)
+        file.seek(0, io.SEEK_SET)
+        if not demuxer or container in ("aac", "amr"):
+            raise _no_picture(shown, container)
+        try:
+            media = av.open(
+                file,
+                mode="r",
+                format=demuxer,
+                options={"max_pixels": str(limits.max_pixels)},  # also of those it looks at first
+                io_open=refuse_open,
+                metadata_errors="replace",
+            )
+        except (av.FFmpegError, PermissionError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            text = f"{reason}; expected readable {container}. Copy the file again."
+            raise MediaError("E1402", shown, text) from None
+        with media:
+            yield Video(media, container, shown, rate, limits)
+
+
+def _find_stream(media: Any, name: str) -> Any:
+    """Return the first stream of pictures that is not the cover of an album."""
+    import av
+
+    cover = av.stream.Disposition.attached_pic
+    for stream in media.streams.video:
+        if not stream.disposition & cover:
+            if stream.codec_context is None:
+                text = "its pictures' codec cannot be read; expected H.264 or the like."
+                raise MediaError("E1109", name, text)
+            return stream
+    raise _no_picture(name, "sound alone")
+
+
+def _no_picture(name: str, found: str) -> MediaError:
+    text = f"no video stream ({found}); expected pictures. Ask for the voice only, or give a film."
+    return MediaError("E1602", name, text)
+
+
+def _check_size(width: int, height: int, name: str, limits: Limits) -> None:
+    if not 0 < width * height <= limits.max_pixels:
+        # FFmpeg, told the limit, gives no size where it is passed.
+        found = f"of {width:,} x {height:,} pixels" if width * height else "of too many pixels"
+        text = f"pictures {found}; the limit is {limits.max_pixels:,}. Export it smaller."
+        raise LimitError("E1502", name, text)
+
+
+def _fit(picture: Any) -> Any:
+    """Return a picture of at most 1920 x 1080 pixels, or as many in another shape."""
+    share = _MAX_SHOWN / (picture.width * picture.height)
+    if share >= 1:
+        return picture
+    width, height = (max(2, int(n * math.sqrt(share)) // 2 * 2)
+                     for n in (picture.width, picture.height))  # fmt: skip
+    return picture.reformat(width=width, height=height)
+
+
+def encode_png(image: Image) -> bytes:
+    """Return a picture [H, W] grey or [H, W, 3] RGB as a PNG file."""
+    import av
+
+    form = "gray" if image.ndim == 2 else "rgb24"
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=form)
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, form
+    encoder.time_base = Fraction(1, 1)
+    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
