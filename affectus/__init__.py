@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from affectus.describe import describe_features
     from affectus.emotions import EMOTIONS, label_scheme, parse_emotion
     from affectus.errors import AffectusError
-    from affectus.evaluation import Evaluation, Predictions, evaluate_predictions
+    from affectus.evaluation import (
+        Evaluation,
+        Predictions,
+        compare_predictions,
+        evaluate_predictions,
+    )
     from affectus.experiment import Experiment, read_experiment
     from affectus.export import export_run
     from affectus.extraction import extract_features
@@ -63,7 +68,7 @@ _HOME = {
     "describe": ("describe_features",),
     "emotions": ("EMOTIONS", "label_scheme", "parse_emotion"),
     "errors": ("AffectusError",),
-    "evaluation": ("Evaluation", "Predictions", "evaluate_predictions"),
+    "evaluation": ("Evaluation", "Predictions", "compare_predictions", "evaluate_predictions"),
     "experiment": ("Experiment", "read_experiment"),
     "export": ("export_run",),
     "extraction": ("extract_features",),
@@ -91,7 +96,8 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "EMOTIONS", "AffectusError", "Clip", "Evaluation", "Experiment", "FeatureStore", "Manifest",
     "Prediction", "Predictions", "Predictor", "Segment", "SpeakerProfile", "Stream",
-    "audit_manifest", "check_split", "create_extractor", "describe_features", "evaluate_fusion",
+    "audit_manifest", "check_split", "compare_predictions", "create_extractor",
+    "describe_features", "evaluate_fusion",
     "evaluate_predictions", "evaluate_run", "expected_clips", "expected_counts", "export_features",
     "export_run", "extract_features", "fuse_runs", "import_features",
     "label_scheme", "list_corpora", "load_corpus", "load_model", "make_splits", "open_run",

@@ -16,7 +16,7 @@ from affectus.extraction import extract_features
 from affectus.features import create_extractor
 from affectus.predictor import Prediction, load_model
 from affectus.report import write_report
-from affectus.runs import read_history, write_json
+from affectus.runs import read_history
 from affectus.splits import make_splits, write_splits
 from affectus.synthesis import write_corpus
 from affectus.training import evaluate_run, train
@@ -71,7 +71,6 @@ def run_demo(
         )
     say(f"7. affectus evaluate {run.folder} --on test")
     evaluation = evaluate_run(run, "test")
-    write_json(evaluation, run.folder / "evaluation_test.json")
     page = run.folder / "report_test.html"
     write_report(evaluation, page, [epoch._asdict() for epoch in read_history(run)])
     say(f"8. affectus export {run.folder} -o {folder}/model")

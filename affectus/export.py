@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from affectus import models
 from affectus.corpora import list_corpora
 from affectus.errors import ModelError
-from affectus.evaluation import Evaluation
+from affectus.evaluation import Evaluation, Predictions
 from affectus.features import create_extractor, describe_extractor
 from affectus.manifest import Manifest
+from affectus.metrics import find_temperature
 from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
 from affectus.models import Inputs, Network
 from affectus.runs import Run, check_weights, read_provenance
@@ -79,7 +80,7 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1) -> float:
     temporary.mkdir(parents=True)
     (temporary / "model.onnx").write_bytes(data)
     shutil.copyfile(weights, temporary / "weights.safetensors")
-    facts = _facts(run, provenance)
+    facts = _facts(run, provenance, _temperature(run.fold_dir(run.splits[fold - 1])))
     (temporary / "MODEL_CARD.md").write_text(write_card(facts), encoding="utf-8")
     hashes = hash_folder(temporary, ("model.onnx", "weights.safetensors", "MODEL_CARD.md"))
     facts = msgspec.structs.replace(facts, sha256=hashes)
@@ -148,23 +149,29 @@ def compare(network: Network, data: bytes, n_features: int, seed: int = 0) -> fl
     return worst
 
 
-def _facts(run: Run, provenance: Mapping[str, Any]) -> ModelFacts:
+def _temperature(fold_dir: Path) -> float:
+    """Return what makes the fold's scores fit its dev speakers, as `evaluate --on test` does."""
+    dev = Predictions.read(fold_dir / "predictions_dev.csv")
+    return round(find_temperature(dev.truth, dev.scores), 4)
+
+
+def _facts(run: Run, provenance: Mapping[str, Any], temperature: float) -> ModelFacts:
     manifest = Manifest.read(run.experiment.manifest)
     known = {corpus.name: corpus for corpus in list_corpora()}
     path = run.folder / "evaluation_test.json"
     found: dict[str, Any] = {}
     if path.is_file():
         evaluation = msgspec.json.decode(path.read_bytes(), type=Evaluation)
-        kept = ("protocol", "n_answered", "n_speakers", "uar", "war", "macro_f1", "ece", "cautions")
+        kept = ("protocol", "n_answered", "n_speakers", "uar", "war", "macro_f1", "cautions")
         every = msgspec.to_builtins(evaluation)
-        found = {key: every[key] for key in kept}
+        found = {key: every[key] for key in kept} | {"ece": evaluation.calibration.ece.value}
     return ModelFacts(
         schema=SCHEMA,
         name=run.experiment.name,
         labels=run.experiment.scheme.labels,
         scheme=run.experiment.scheme.describe(),
         extractor=describe_extractor(create_extractor(**run.experiment.features)),
-        temperature=1.0,
+        temperature=temperature,
         evaluation=found,
         corpora=list(manifest.corpora),
         licences=[

@@ -8,13 +8,15 @@ runs/NAME/fold-1/history.jsonl               a line an epoch
                  state-….safetensors         the last two checkpoints, until the fold is complete
                  predictions_dev.csv         written last: the fold is complete
                  predictions_test.csv        by `affectus evaluate --on test` alone
-runs/NAME/evaluation_test.json, report_test.html
+runs/NAME/evaluation_test.json               what came out; with --adapted …_test_adapted…
+          predictions_test.csv               all folds, scores as judged, with notes on each clip
+          report_test.html, report_test/     the page; its figures and tables
 
 A run of several seeds holds a whole run for each, and what pools them:
 
 runs/NAME/seeds.json                         which
 runs/NAME/NAME-seed-0/                       a run as above
-runs/NAME/predictions_test.csv               the mean of their scores
+runs/NAME/predictions_test.csv               the mean of their scores, as judged
 """
 
 from __future__ import annotations

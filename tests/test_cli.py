@@ -224,6 +224,49 @@ def test_evaluate_writes_json_and_a_report(place, affectus):
     assert found["n_answered"] == found["n_planned"] == 24
     assert json.loads((place / "runs/tones/evaluation_test.json").read_text()) == found
     assert "<html" in (place / "runs/tones/report_test.html").read_text()
+    beside = {path.name for path in (place / "runs/tones/report_test").iterdir()}
+    assert {"confusion.png", "curves.svg", "tables.tex", "tables.md"} <= beside
+
+
+def test_evaluate_prints_the_denominator_and_stamps_adapted_scores(place, affectus):
+    _, out, _ = affectus("evaluate", place / "runs/tones", "--on", "test", "--adapted")
+    assert "tones, test, ADAPTED: 24 planned = 24 answered + 0 failed, 2 speakers" in out
+    assert "Caution: ADAPTED: " in out
+    assert (place / "runs/tones/report_test_adapted.html").is_file()
+
+
+def test_evaluate_errors_hears_every_clip_and_plays_and_copies_none(place, affectus):
+    before = sorted((place / "recordings").rglob("*"))
+    code, out, _ = affectus("evaluate", place / "runs/tones", "--on", "dev", "--errors")
+    assert code == 0 and "The surest mistakes" in out and "Errors by thirds" in out
+    assert sorted((place / "recordings").rglob("*")) == before
+    text = (place / "runs/tones/predictions_dev.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert all(0.3 < float(row["seconds"]) < 0.7 for row in rows)
+    assert {row["right"] for row in rows} <= {"yes", "no"}
+    assert all(row["file"].endswith(".wav") for row in rows)
+
+
+def test_compare_puts_runs_side_by_side(place, affectus, tmp_path):
+    one, two = tmp_path / "one.csv", place / "runs/tones"
+    one.write_bytes((place / "runs/tones/predictions_test.csv").read_bytes())
+    code, out, _ = affectus("compare", one, two, "-o", tmp_path / "page.html")
+    assert code == 0
+    assert "24 clips that all answered, 2 speakers" in out and "one - tones" in out
+    assert "Only 2 speakers: a difference cannot reach p 0.05" in out
+    assert "are not shown to differ" in (tmp_path / "page.html").read_text()
+    assert (tmp_path / "page/comparison.png").is_file()
+    found = json.loads(affectus("compare", one, two, "-o", tmp_path / "p.html", "--json")[1])
+    assert found["pairs"][0]["p_holm"] == 1.0
+
+
+def test_compare_wants_runs_that_were_evaluated(place, affectus, tmp_path):
+    (tmp_path / "run").mkdir()
+    code, _, err = affectus("compare", tmp_path / "run", place / "runs/tones")
+    assert code == 2
+    assert "no predictions_test.csv; expected a run that was evaluated. Run: affectus" in err
+    code, _, err = affectus("compare", place / "runs/tones", place / "runs/tones")
+    assert code == 2 and "a second 'tones'; expected names that differ" in err
 
 
 def test_predict_answers_in_words_json_and_csv(place, affectus):

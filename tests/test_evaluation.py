@@ -1,17 +1,26 @@
 """Evaluation: known answers have known scores, and everything that weakens a score is said."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sklearn
 
+from affectus import metrics
+from affectus.audit.listening import Heard, Refused
+from affectus.emotions import label_scheme
 from affectus.errors import EvaluationError
 from affectus.evaluation import (
     Evaluation,
     Predictions,
+    annotate,
+    compare_predictions,
+    count_left_out,
+    error_rates,
     evaluate_predictions,
     join_predictions,
 )
@@ -97,12 +106,19 @@ def test_scores_agree_with_scikit_learn(evaluation, predictions):
     assert evaluation.war.value == pytest.approx(sklearn.accuracy_score(truth, said))
     f1 = sklearn.f1_score(truth, said, average="macro")
     assert evaluation.macro_f1.value == pytest.approx(f1)
-    assert evaluation.nll == pytest.approx(sklearn.log_loss(truth, predictions.scores))
+    nll = sklearn.log_loss(truth, predictions.scores)
+    assert evaluation.calibration.nll.value == pytest.approx(nll)
+    top2 = sklearn.top_k_accuracy_score(truth, predictions.scores, k=2)
+    assert evaluation.top2.value == pytest.approx(
+        top2, abs=0.1
+    )  # equal scores: either may be second
     assert evaluation.confusion == sklearn.confusion_matrix(truth, said).tolist()
     rows = zip(*sklearn.precision_recall_fscore_support(truth, said), strict=True)
     for found, (precision, recall, f1, n) in zip(evaluation.classes, rows, strict=True):
-        assert (found.precision, found.recall) == pytest.approx((precision, recall))
-        assert (found.f1, found.n) == (pytest.approx(f1), n)
+        values = (found.precision.value, found.recall.value, found.f1.value)
+        assert values == pytest.approx((precision, recall, f1))
+        assert found.n == n
+        assert found.recall.low < found.recall.value < found.recall.high
     assert [found.label for found in evaluation.classes] == list(LABELS)
 
 
@@ -111,7 +127,7 @@ def test_the_calibration_error_of_one_confidence_is_its_distance_from_the_accura
 ):
     # Guo et al. (2017), equation 3, with a single bin in use: |accuracy - 0.7|.
     accuracy = (predictions.truth == predictions.prediction).mean()
-    assert evaluation.ece == pytest.approx(abs(accuracy - 0.7))
+    assert evaluation.calibration.ece.value == pytest.approx(abs(accuracy - 0.7))
 
 
 def test_a_perfect_answer_scores_one_and_is_doubted(manifest):
@@ -133,8 +149,8 @@ def test_a_constant_answer_scores_chance_and_is_called_so(manifest):
     found = judge(predict(manifest, lambda truth: np.full(len(truth), 2)), manifest)
     assert found.uar.value == found.chance == 1 / K
     assert "Every answer is sad: the model has learnt nothing." in found.cautions
-    assert [c.precision for c in found.classes] == [None, None, 0.25, None]
-    assert [c.f1 for c in found.classes] == [0.0, 0.0, pytest.approx(0.4), 0.0]
+    assert [c.precision and c.precision.value for c in found.classes] == [None, None, 0.25, None]
+    assert [c.f1.value for c in found.classes] == [0.0, 0.0, pytest.approx(0.4), 0.0]
 
 
 def test_shuffled_answers_have_an_interval_around_chance(manifest):
@@ -178,9 +194,16 @@ def test_groups_are_those_of_the_manifest_and_their_scores_those_of_their_clips(
         assert group.uar.low < group.uar.value < group.uar.high
 
 
-def test_a_trait_that_some_clips_lack_makes_no_groups(predictions, manifest):
+def test_clips_that_lack_a_trait_are_a_group_that_is_called_so(predictions, manifest):
     clips = (msgspec.structs.replace(manifest.clips[0], sex=""), *manifest.clips[1:])
-    assert {group.by for group in judge(predictions, Manifest(clips)).groups} == {"intensity"}
+    found = judge(predictions, Manifest(clips)).groups
+    counts = {group.name: group.n for group in found if group.by == "sex"}
+    assert counts == {"female": 240, "male": 239, "not known": 1}
+
+
+def test_a_trait_that_all_clips_lack_or_share_makes_no_groups(predictions, manifest):
+    clips = tuple(msgspec.structs.replace(c, sex="", intensity="normal") for c in manifest)
+    assert judge(predictions, Manifest(clips)).groups == []
 
 
 def test_a_group_without_a_class_is_judged_on_the_others(predictions, manifest):
@@ -246,7 +269,9 @@ def test_sound_predictions_need_no_caution(evaluation):
 
 def test_a_leaky_protocol_is_called_so_first(predictions, manifest):
     found = judge(predictions, manifest, protocol={**PROTOCOL, "leaky": True})
-    assert found.cautions[0].startswith("LEAKY: the same speakers are in training and in this side")
+    assert found.cautions[0].startswith(
+        "LEAKY: speakers or recordings of this side are in training"
+    )
 
 
 def test_dev_clips_are_called_optimistic(predictions, manifest):
@@ -272,7 +297,7 @@ def test_a_class_without_clips_is_named_and_left_out_of_the_mean(manifest):
     found = judge(predictions, fewer)
     assert found.cautions == ["No clip is sad: UAR is the mean over the other classes."]
     assert (found.classes[2].n, found.classes[2].recall) == (0, None)
-    others = [c.recall for c in found.classes if c.label != "sad"]
+    others = [c.recall.value for c in found.classes if c.label != "sad"]
     assert found.uar.value == pytest.approx(sum(others) / 3)
 
 
@@ -540,3 +565,390 @@ def test_chance_counts_the_labels_that_have_clips():
     )
     # `happy` for every clip is right for one of the two classes that there are.
     assert found.uar.value == found.chance == 0.5
+
+
+# --- how far groups are apart ---
+
+
+def right_by_sex(manifest, female, male, seed=0):
+    """Answers that are right for those shares of the clips of women and men."""
+    rng = np.random.default_rng(seed)
+    shares = np.array([female if clip.sex == "female" else male for clip in manifest])
+
+    def answers(truth):
+        wrong = (truth + rng.integers(1, K, len(truth))) % K
+        return np.where(rng.random(len(truth)) < shares, truth, wrong)
+
+    return predict(manifest, answers)
+
+
+def test_a_gap_is_the_difference_of_the_groups_and_clear_of_zero_where_it_is_large(manifest):
+    found = judge(right_by_sex(manifest, 0.9, 0.5), manifest)
+    (gap,) = [gap for gap in found.gaps if gap.by == "sex"]
+    scores = {group.name: group.uar.value for group in found.groups if group.by == "sex"}
+    assert (gap.best, gap.worst, gap.n_groups, gap.raters) == ("female", "male", 2, None)
+    assert gap.uar.value == pytest.approx(scores["female"] - scores["male"])
+    assert 0 < gap.uar.low < gap.uar.value < gap.uar.high
+
+
+def test_a_gap_between_clips_of_the_same_speakers_draws_each_speaker_for_both(manifest):
+    # Speakers differ widely, but each is as good in one intensity as in the other: paired, the gap
+    # is narrow; drawn apart, it would be as wide as speakers differ (0.2 or more).
+    rng = np.random.default_rng(0)
+    shares = {name: rng.uniform(0.3, 1.0) for name in manifest.speakers}
+
+    def answers(truth):
+        right = [int(c.clip_id[-1]) // 2 < round(5 * shares[c.speaker]) for c in manifest]
+        return np.where(right, truth, (truth + 1) % K)
+
+    found = judge(predict(manifest, answers), manifest)
+    (gap,) = [gap for gap in found.gaps if gap.by == "intensity"]
+    assert gap.uar.value == pytest.approx(0.0, abs=1e-9)
+    assert gap.uar.high - gap.uar.low < 1e-6
+    assert found.uar.high - found.uar.low > 0.15
+
+
+def test_groups_of_two_speakers_or_of_other_classes_are_not_compared(manifest):
+    clips = [
+        msgspec.structs.replace(
+            c, sex="other" if c.speaker in ("own:0", "own:2") else c.sex,
+            intensity="strong" if c.emotion == "sad" else "normal",
+        )
+        for c in manifest
+    ]  # fmt: skip
+    found = judge(right_by_sex(manifest, 0.9, 0.5), Manifest(tuple(clips)))
+    assert {group.name for group in found.groups if group.by == "sex"} == {
+        "female", "male", "other",
+    }  # fmt: skip
+    assert [(g.by, g.n_groups) for g in found.gaps] == [("sex", 2)]
+
+
+def test_ages_are_grouped_by_decade(predictions, manifest):
+    clips = [msgspec.structs.replace(c, age=str(20 + 7 * int(c.speaker[4:]))) for c in manifest]
+    found = judge(predictions, Manifest(tuple(clips))).groups
+    names = [group.name for group in found if group.by == "age"]
+    assert names == [f"{decade}–{decade + 9}" for decade in range(20, 100, 10)]
+
+
+# --- raters ---
+
+
+def with_votes(manifest, votes):
+    return Manifest(tuple(msgspec.structs.replace(c, votes=votes(c)) for c in manifest))
+
+
+def test_raters_are_scored_by_the_share_of_votes_for_what_was_meant(predictions, manifest):
+    def votes(clip):  # half of the raters get sad clips of women, all get everything else
+        return {"sad": 5, "angry": 5} if clip.emotion == "sad" else {clip.emotion: 10}
+
+    voted = with_votes(manifest, votes)
+    found = judge(predictions, voted)
+    for group in found.groups:
+        assert group.raters.value == pytest.approx((1 + 1 + 0.5 + 1) / 4)
+    targets = {(t.who, t.target): t for t in found.targets}
+    assert targets["one rater", "intended"].uar.value == pytest.approx(0.875)
+    assert targets["one rater", "intended"].war.value == pytest.approx(0.875)
+    assert targets["model", "intended"].uar.value == pytest.approx(found.uar.value)
+    # Sad clips are ties: no emotion is perceived, so they are left out.
+    assert targets["model", "perceived"].n == 360
+    assert targets["most raters", "intended"].uar.value == 1.0
+
+
+def test_a_model_that_answers_what_raters_hear_is_right_about_that_alone(manifest):
+    after = dict(zip(LABELS, (*LABELS[1:], LABELS[0]), strict=True))
+    voted = with_votes(manifest, lambda clip: {after[clip.emotion]: 6, clip.emotion: 4})
+    found = judge(predict(manifest, lambda truth: (truth + 1) % K), voted)
+    scores = {(t.who, t.target): t.uar.value for t in found.targets}
+    assert scores == {
+        ("model", "intended"): 0.0,
+        ("model", "perceived"): 1.0,
+        ("one rater", "intended"): pytest.approx(0.4),
+        ("most raters", "intended"): 0.0,
+        ("one rater", "perceived"): pytest.approx(0.6),
+    }
+
+
+def test_what_was_meant_is_the_corpus_own_label_where_the_table_has_the_perceived_one(manifest):
+    clips = [
+        msgspec.structs.replace(c, source_label="ANG", votes={c.emotion: 3, "angry": 1})
+        for c in manifest
+    ]
+    found = judge(predict(manifest, lambda truth: truth), Manifest(tuple(clips)))
+    scores = {(t.who, t.target): t.war.value for t in found.targets}
+    assert scores["model", "intended"] == pytest.approx(0.25)
+    assert scores["model", "perceived"] == 1.0
+
+
+def test_votes_for_calm_count_as_neutral_where_the_scheme_merges_them(manifest):
+    voted = with_votes(manifest, lambda clip: {"calm": 3, "neutral": 2, "sad": 4})
+    found = judge(predict(manifest, mostly_right), voted, scheme=label_scheme("six"))
+    scores = {(t.who, t.target): t.n for t in found.targets}
+    assert scores["one rater", "perceived"] == len(manifest)
+    neutral = [t for t in found.targets if (t.who, t.target) == ("model", "perceived")]
+    said = predict(manifest, mostly_right).prediction
+    assert neutral[0].war.value == pytest.approx((said == 0).mean())
+    unmerged = judge(predict(manifest, mostly_right), voted)
+    (sad,) = [t for t in unmerged.targets if (t.who, t.target) == ("model", "perceived")]
+    assert sad.war.value == pytest.approx((said == 2).mean())
+
+
+def test_without_votes_there_are_no_raters(evaluation):
+    assert evaluation.targets == []
+    assert all(group.raters is None for group in evaluation.groups)
+
+
+# --- calibration, abstaining, the control ---
+
+
+def test_a_temperature_mends_overconfidence_and_leaves_answers_alone(manifest):
+    fair = sure(
+        mostly_right(np.array([LABELS.index(c.emotion) for c in manifest])), confidence=0.77
+    )
+    sharp = metrics.scale_scores(fair, 0.3)
+    predictions = predict(manifest, mostly_right, scores=sharp)
+    plain = judge(predictions, manifest)
+    mended = judge(predictions, manifest, temperatures={"fold-1": 1 / 0.3})
+    assert mended.confusion == plain.confusion
+    assert mended.calibration.ece.value < 0.05 < plain.calibration.ece.value
+    assert mended.calibration.raw["ece"] == pytest.approx(plain.calibration.ece.value)
+    assert mended.calibration.raw["nll"] > mended.calibration.nll.value
+    assert mended.calibration.temperatures == {"fold-1": pytest.approx(3.3333)}
+    assert plain.calibration.raw == {}
+
+
+def test_a_temperature_is_applied_to_its_own_fold_alone(predictions):
+    half = len(predictions) // 2
+    folds = ("fold-1",) * half + ("fold-2",) * half
+    found = replace(predictions, folds=folds).scaled({"fold-2": 2.0}).scores
+    np.testing.assert_array_equal(found[:half], predictions.scores[:half])
+    expected = metrics.scale_scores(predictions.scores[half:], 2.0)
+    np.testing.assert_array_equal(found[half:], expected)
+
+
+def test_the_surest_clips_are_better_answered_and_all_of_them_are_the_war(manifest):
+    rng = np.random.default_rng(2)
+    truth = np.array([LABELS.index(c.emotion) for c in manifest])
+    raw = rng.random((len(manifest), K)) + 0.6 * np.eye(K)[truth]
+    scores = raw / raw.sum(1, keepdims=True)
+    found = judge(predict(manifest, mostly_right, scores=scores), manifest)
+    assert [s.coverage for s in found.selected] == [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert found.selected[-1].accuracy == pytest.approx(found.war.value)
+    assert found.selected[-1].uar == pytest.approx(found.uar.value)
+    assert found.selected[0].accuracy > found.war.value + 0.05
+    kept = scores.max(1) >= found.selected[0].threshold
+    assert kept.sum() == found.selected[0].n == 240
+    assert found.curve[-1] == (1.0, pytest.approx(1 - found.war.value))
+    assert len(found.curve) == 100
+
+
+def test_shuffled_labels_score_chance_and_no_shuffle_reaches_a_good_score(evaluation):
+    control = evaluation.control
+    assert control.n_draws == 1_000
+    assert control.low < evaluation.chance < control.high
+    assert control.mean == pytest.approx(evaluation.chance, abs=0.005)
+    assert control.n_reached == 0
+
+
+def test_a_score_that_shuffles_reach_is_called_luck(manifest):
+    found = judge(predict(manifest, np.random.default_rng(1).permutation), manifest)
+    assert found.control.n_reached > 50
+    assert any(text.startswith("No better than luck: ") for text in found.cautions)
+
+
+# --- confusions and notes ---
+
+
+def test_the_pairs_most_taken_for_each_other_come_first_with_their_surest_clips(manifest):
+    truth = np.array([LABELS.index(c.emotion) for c in manifest])
+    said = truth.copy()
+    sad, angry = np.flatnonzero(truth == 2), np.flatnonzero(truth == 3)
+    said[sad[:60]] = 0  # half of the sad clips are called neutral
+    said[angry[:12]] = 1
+    scores = sure(said, confidence=0.6)
+    scores[sad[7]] = sure(np.array([0]), confidence=0.9)[0]
+    found = judge(predict(manifest, mostly_right, scores=scores), manifest).confused
+    assert [(c.truth, c.prediction, c.n, c.share) for c in found] == [
+        ("sad", "neutral", 60, 0.5), ("angry", "happy", 12, 0.1),
+    ]  # fmt: skip
+    assert found[0].clip_ids[0] == manifest.clips[sad[7]].clip_id
+    assert len(found[0].clip_ids) == 3
+
+
+def test_annotated_predictions_are_read_as_the_plain_ones(tmp_path, predictions, manifest):
+    notes = annotate(predictions, list(manifest))
+    predictions.write(tmp_path / "p.csv", notes)
+    found = Predictions.read(tmp_path / "p.csv")
+    assert found.labels == LABELS
+    assert found.scores.tobytes() == predictions.scores.tobytes()
+    header, first, *_ = (tmp_path / "p.csv").read_text().splitlines()
+    assert header.split(",")[9:] == [
+        "right", "confidence", "second", "rank_of_truth", "file", "corpus", "sex", "intensity",
+    ]  # fmt: skip
+    assert first.endswith(",x.wav,own,male,normal")
+
+
+def test_notes_tell_what_was_right_and_where_the_truth_ranked(manifest):
+    two = Manifest(manifest.clips[:2])  # both neutral
+    scores = np.array([[0.5, 0.3, 0.15, 0.05], [0.2, 0.4, 0.3, 0.1]])
+    notes = annotate(predict(two, mostly_right, scores=scores), list(two))
+    assert notes["right"] == ["yes", "no"]
+    assert notes["second"] == ["happy", "sad"]
+    assert notes["rank_of_truth"] == [1, 3]
+    assert notes["confidence"] == [0.5, 0.4]
+
+
+def heard(seconds, level):
+    return Heard(b"", "", seconds, level, None, 16_000, 1, "wav", ("W1304",), b"")
+
+
+def test_error_rates_are_those_of_the_shortest_middle_and_longest_third(manifest):
+    rng = np.random.default_rng(0)
+    seconds = rng.permutation(len(manifest)) / 100 + 1
+    sounds = {c.clip_id: heard(s, -20.0) for c, s in zip(manifest, seconds, strict=True)}
+    short = seconds < np.quantile(seconds, 1 / 3)
+    predictions = predict(manifest, lambda truth: np.where(short, (truth + 1) % K, truth))
+    rates = error_rates(predictions, list(manifest), sounds)
+    lengths = [rate for rate in rates if rate.by == "length"]
+    assert [(rate.n, rate.n_wrong) for rate in lengths] == [(160, 160), (160, 0), (160, 0)]
+    assert lengths[0].name == "1.0 to 2.6 s"
+    assert lengths[0].wrong.value == 1.0
+    assert [rate.by for rate in rates[3:]] == ["level"] * 3
+
+
+def test_a_clip_that_cannot_be_heard_is_noted_and_in_no_third(manifest):
+    sounds = {c.clip_id: heard(2.0, -20.0) for c in manifest}
+    sounds[manifest.clips[0].clip_id] = Refused("E1000", "no such file")
+    predictions = predict(manifest, mostly_right)
+    notes = annotate(predictions, list(manifest), sounds)
+    assert (notes["seconds"][0], notes["sound_warnings"][0]) == ("", "no such file")
+    assert (notes["level_db"][1], notes["sound_warnings"][1]) == (-20.0, "W1304")
+    rates = error_rates(predictions, list(manifest), sounds)
+    assert sum(rate.n for rate in rates if rate.by == "length") == len(manifest) - 1
+
+
+# --- what was left out ---
+
+
+def test_every_clip_without_an_answer_is_counted_once_with_its_reason(manifest):
+    clips = [
+        msgspec.structs.replace(manifest.clips[0], fault="excluded: silent"),
+        msgspec.structs.replace(manifest.clips[1], emotion=None),
+        msgspec.structs.replace(manifest.clips[2], emotion="surprised"),
+        *manifest.clips[3:],
+    ]
+    side = {c.clip_id for c in manifest.clips[:100]}
+    answered = {c.clip_id for c in manifest.clips[5:100]}
+    found = count_left_out(Manifest(tuple(clips)), label_scheme("four"), side, answered, "test")
+    assert [(item.reason, item.n) for item in found] == [
+        ("on no test side of the folds that were run", 380),
+        ("no answer: its features are missing", 2),
+        ("'surprised' is none of the labels", 1),
+        ("excluded: silent", 1),
+        ("no emotion that is known", 1),
+    ]
+    assert found[3].clip_ids == [manifest.clips[0].clip_id]
+    assert sum(item.n for item in found) + len(answered) == len(manifest)
+
+
+# --- runs beside each other ---
+
+
+def test_a_better_run_is_told_from_a_worse_one(manifest):
+    named = {
+        "good": predict(manifest, lambda truth: mostly_right(truth, 0.8)),
+        "poor": predict(manifest, lambda truth: mostly_right(truth, 0.5, seed=1)),
+    }
+    found = compare_predictions(named)
+    (pair,) = found.pairs
+    scores = {run.name: run.uar.value for run in found.runs}
+    assert pair.difference.value == pytest.approx(scores["good"] - scores["poor"])
+    assert pair.difference.low > 0
+    by_speaker = [
+        [
+            sklearn.balanced_accuracy_score(part.truth[inside], part.prediction[inside])
+            for name in found.speakers
+            for inside in [np.array(part.speakers) == name]
+        ]
+        for part in named.values()
+    ]
+    assert by_speaker == [pytest.approx(run.by_speaker) for run in found.runs]
+    steps = np.round(np.subtract(*by_speaker), 12)
+    assert pair.p == pytest.approx(wilcoxon_of_scipy(steps), abs=1e-9)
+    assert (pair.n_better, pair.n_worse) == ((steps > 0).sum(), (steps < 0).sum())
+    right = [part.prediction == part.truth for part in named.values()]
+    assert pair.only_first == (right[0] & ~right[1]).sum()
+    assert pair.mcnemar == pytest.approx(
+        stats.binomtest(pair.only_first, pair.only_first + pair.only_second).pvalue
+    )
+
+
+def wilcoxon_of_scipy(steps):
+    # With ties scipy's exact method is a permutation of signs, as ours is.
+    kept = steps[steps != 0]
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(kept))))
+    ranks = stats.rankdata(np.abs(kept))
+    sums = (signs * ranks).sum(1)
+    return (np.abs(sums) >= abs((np.sign(kept) * ranks).sum()) - 1e-9).mean()
+
+
+def test_a_run_does_not_differ_from_itself(predictions):
+    (pair,) = compare_predictions({"a": predictions, "b": predictions}).pairs
+    assert pair.difference == Interval(0.0, 0.0, 0.0)
+    assert (pair.p, pair.p_holm, pair.mcnemar) == (1.0, 1.0, 1.0)
+
+
+def test_three_runs_make_three_pairs_whose_p_values_are_adjusted(manifest):
+    named = {
+        name: predict(manifest, lambda truth, s=share, n=seed: mostly_right(truth, s, n))
+        for seed, (name, share) in enumerate([("a", 0.8), ("b", 0.7), ("c", 0.6)])
+    }
+    found = compare_predictions(named)
+    assert [(p.first, p.second) for p in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [p.p_holm for p in found.pairs] == metrics.holm_adjusted([p.p for p in found.pairs])
+
+
+def test_only_clips_that_all_answered_are_compared(manifest, predictions):
+    rows = np.arange(40, len(manifest))
+    found = compare_predictions({"a": predictions, "b": predictions.take(rows)})
+    assert (found.n_shared, found.n_unshared) == (440, 40)
+    assert found.cautions[0].startswith("40 clips were answered by some of the runs only")
+    assert [run.n_answered for run in found.runs] == [480, 440]
+
+
+def test_runs_with_their_labels_in_another_order_are_compared_by_name(predictions):
+    column = [2, 0, 3, 1]
+    other = replace(
+        predictions,
+        labels=tuple(LABELS[i] for i in column),
+        truth=np.argsort(column)[predictions.truth],
+        scores=predictions.scores[:, column],
+    )
+    (pair,) = compare_predictions({"a": predictions, "b": other}).pairs
+    assert (pair.only_first, pair.only_second) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda p: replace(p, labels=("a", "b", "c", "d")), "labels a, b, c, d; expected those of"),
+        (lambda p: replace(p, clip_ids=tuple(f"{c}x" for c in p.clip_ids)), "no clip was answered"),
+        (lambda p: replace(p, truth=(p.truth + 1) % K), "is happy; in one it is neutral"),
+        (lambda p: join_predictions([p, p]), "answered a clip in more than one fold"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(predictions, change, fault):
+    with pytest.raises(EvaluationError, match=fault):
+        compare_predictions({"one": predictions, "two": change(predictions)})
+
+
+def test_one_run_is_not_compared(predictions):
+    with pytest.raises(EvaluationError, match="1 runs; expected two or more"):
+        compare_predictions({"one": predictions})
+
+
+def test_few_speakers_are_said_to_be_too_few_for_the_test():
+    small = corpus(n_speakers=5)
+    named = {"a": predict(small, mostly_right), "b": predict(small, lambda truth: truth)}
+    assert compare_predictions(named).cautions == [
+        "Only 5 speakers: a difference cannot reach p 0.05, whatever it is."
+    ]

@@ -12,7 +12,6 @@ from affectus import export
 from affectus.errors import ModelError
 from affectus.export import compare, export_network, export_run
 from affectus.models import Inputs, ModelConfig, create_model
-from affectus.runs import write_json
 from affectus.training import evaluate_run, train
 
 
@@ -20,7 +19,7 @@ from affectus.training import evaluate_run, train
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     run = train(prepare(folder, training={"epochs": 2, "batch_size": 8}), folder / "runs")
-    write_json(evaluate_run(run, "test"), run.folder / "evaluation_test.json")
+    evaluate_run(run, "test")
     return run
 
 
@@ -101,6 +100,9 @@ def test_a_model_folder_holds_what_a_prediction_needs(run, tmp_path):
     assert facts["extractor"]["n_mels"] == 32
     assert facts["provenance"]["fold"] == "fold-2"
     assert facts["evaluation"]["protocol"]["name"] == "sequential-6fold"
+    judged = evaluate_run(run, "test").calibration
+    assert facts["temperature"] == judged.temperatures["fold-2"] != 1
+    assert facts["evaluation"]["ece"] == judged.ece.value
     assert set(facts["sha256"]) == {"model.onnx", "weights.safetensors", "MODEL_CARD.md"}
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 

@@ -14,6 +14,8 @@ import torch
 from small_run import prepare
 
 from affectus import models
+from affectus.adaptation import adapt, learn
+from affectus.batches import Examples
 from affectus.errors import (
     AuditError,
     ConfigError,
@@ -23,12 +25,14 @@ from affectus.errors import (
     StoreError,
     TrainingError,
 )
-from affectus.evaluation import Predictions
+from affectus.evaluation import Evaluation, Predictions
 from affectus.experiment import SplitConfig
 from affectus.extraction import extract_features
 from affectus.features import create_extractor
 from affectus.manifest import Clip, Manifest, with_hashes, write_exclusions
 from affectus.media import write_audio
+from affectus.metrics import find_temperature, negative_log_likelihood
+from affectus.models import ModelConfig, create_model
 from affectus.runs import open_run, read_history, read_provenance
 from affectus.splits import make_splits, write_splits
 from affectus.store import FeatureStore
@@ -42,6 +46,7 @@ from affectus.training import (
     soft_cross_entropy,
     train,
 )
+from affectus.training.judging import adapt_examples
 
 
 @pytest.fixture(scope="module")
@@ -430,6 +435,83 @@ def test_a_full_disk_is_one_line_and_exit_5(experiment, tmp_path, monkeypatch):
     assert caught.value.exit_code == 5
     monkeypatch.undo()
     assert train(short(experiment), tmp_path, resume=True).splits
+
+
+def test_an_evaluation_leaves_its_scores_and_the_judged_predictions(run):
+    found = evaluate_run(run, "test")
+    kept = msgspec.json.decode((run.folder / "evaluation_test.json").read_bytes(), type=Evaluation)
+    assert kept == found
+    judged = Predictions.read(run.folder / "predictions_test.csv")
+    assert judged.labels == found.labels and len(judged) == found.n_answered
+    assert found.calibration.nll.value == pytest.approx(
+        negative_log_likelihood(judged.truth, judged.scores)
+    )
+
+
+def test_temperatures_are_those_of_dev_and_dev_is_judged_as_it_is(run):
+    found = evaluate_run(run, "test")
+    for split in run.splits:
+        dev = Predictions.read(run.fold_dir(split) / "predictions_dev.csv")
+        expected = find_temperature(dev.truth, dev.scores)
+        assert found.calibration.temperatures[split.fold] == pytest.approx(expected, abs=1e-4)
+    assert evaluate_run(run, "dev").calibration.temperatures == {}
+    assert found.calibration.raw["nll"] != pytest.approx(found.calibration.nll.value)
+
+
+def test_adapted_scores_are_stamped_and_leave_the_strict_ones_alone(run):
+    strict = evaluate_run(run, "test")
+    before = {
+        path: path.read_bytes()
+        for path in run.folder.rglob("predictions_*.csv")
+        if "adapted" not in path.name
+    }
+    found = evaluate_run(run, "test", adapted=True)
+    assert found.adapted and not strict.adapted
+    assert any(caution.startswith("ADAPTED: ") for caution in found.cautions)
+    assert found.calibration.nll != strict.calibration.nll
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert (run.folder / "predictions_test_adapted.csv").is_file()
+    assert evaluate_run(run, "dev", adapted=True).adapted
+
+
+def adaptable(n_clips=30, speaker="a:1"):
+    """Examples of one speaker, whose columns are far from those of training; and a network."""
+    rng = np.random.default_rng(0)
+    frames = [
+        torch.from_numpy(rng.normal(50, 9, (rng.integers(4, 9), 6)).astype("f"))
+        for _ in range(n_clips)
+    ]
+    clips = tuple(Clip(f"a/{i}", "a", "", speaker=speaker) for i in range(n_clips))
+    network = create_model(ModelConfig("logistic", 6, 3))
+    network.mean.copy_(torch.arange(6.0))
+    network.deviation.copy_(torch.arange(1.0, 7))
+    return Examples(clips, tuple(frames), np.zeros(n_clips, np.intp)), network
+
+
+def test_adapted_examples_are_what_a_predictor_makes_of_a_speakers_clips():
+    examples, network = adaptable()
+    profile = learn(frames.numpy() for frames in examples.frames)
+    expected = adapt(
+        examples.frames[3].numpy(), profile, network.mean.numpy(), network.deviation.numpy()
+    )
+    found = adapt_examples(examples, network)
+    np.testing.assert_allclose(found.frames[3], expected, rtol=1e-5)
+    assert abs(float(torch.cat(found.frames).mean()) - 2.5) < 5  # from 50: near the training mean
+    assert found.clips == examples.clips
+
+
+def test_clips_without_a_speaker_are_not_adapted():
+    examples, network = adaptable(speaker="")
+    with pytest.raises(TrainingError, match=r"30 clips without a speaker .*Leave --adapted out"):
+        adapt_examples(examples, network)
+
+
+def test_clips_on_no_test_side_are_counted_as_left_out(run):
+    found = evaluate_run(run, "test")
+    (left_out,) = found.left_out
+    n_clips = len(Manifest.read(run.experiment.manifest))
+    assert left_out.reason == "on no test side of the folds that were run"
+    assert left_out.n == n_clips - found.n_answered > 0
 
 
 def test_only_dev_and_test_are_judged(run):

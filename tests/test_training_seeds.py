@@ -14,7 +14,7 @@ from affectus.errors import ConfigError, TrainingError
 from affectus.evaluation import Predictions
 from affectus.experiment import write_experiment
 from affectus.runs import check_weights, open_run, read_history
-from affectus.training import evaluate_run, train, train_seeds
+from affectus.training import evaluate_run, predict_side, train, train_seeds
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +59,7 @@ def test_its_scores_are_the_mean_over_seeds(run):
         for seed in (0, 7)
         for fold in ("fold-1", "fold-2")
     ]
-    pooled = Predictions.read(run.folder / "predictions_test.csv")
+    pooled = predict_side(run, "test")
     first, second = (np.concatenate([p.scores for p in parts[n : n + 2]]) for n in (0, 2))
     np.testing.assert_allclose(pooled.scores, (first + second) / 2, rtol=1e-12)
     assert found.n_answered == len(pooled) == 24

@@ -9,7 +9,14 @@ start at once.
 
 from __future__ import annotations
 
-from affectus.cli import answers, corpora, features, service, training  # noqa: F401 (they add commands)
+from affectus.cli import (  # noqa: F401 (they add commands)
+    answers,
+    corpora,
+    evaluating,
+    features,
+    service,
+    training,
+)
 from affectus.cli.app import app, run
 
 __all__ = ["app", "run"]

@@ -37,6 +37,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _EXTRAS = {
     "torch": "train",
     "onnx": "train",
+    "matplotlib": "train",
     "ray": "ray",
     "opensmile": "opensmile",
     "cv2": "face",

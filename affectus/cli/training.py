@@ -70,49 +70,50 @@ def _read_seeds(text: str) -> list[int]:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     on: Annotated[str, typer.Option(help="dev, or test: the one command that opens it.")] = "dev",
+    adapted: Annotated[
+        bool,
+        typer.Option(help="Adapt each speaker's features by that speaker's own clips."),
+    ] = False,
+    errors: Annotated[
+        bool,
+        typer.Option(help="List the surest mistakes, and errors by length and loudness."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge a run or a fusion: scores with intervals by speaker, and an HTML report."""
+    from affectus.cli.evaluating import print_errors, print_evaluation
     from affectus.errors import EvaluationError
+    from affectus.evaluation import judged_name
     from affectus.fusion import evaluate_fusion, is_fusion
-    from affectus.report import write_report
+    from affectus.report import write_report, write_supplements
     from affectus.runs import open_run, read_history, write_json
     from affectus.training import evaluate_run
 
     if on not in ("dev", "test"):
         raise EvaluationError(f"--on {on}: no such side; expected dev or test.")
+    name = judged_name(on, adapted=adapted)
     if is_fusion(run):
+        if adapted or errors:
+            raise EvaluationError(
+                f"{run}: a fusion, which has neither --adapted nor --errors; expected a run. "
+                f"Evaluate its runs one by one."
+            )
         found, history = evaluate_fusion(run, on), []
+        write_json(found, run / f"evaluation_{name}.json")
     else:
         opened = open_run(run)
-        found, history = evaluate_run(opened, on), read_history(opened)
-    write_json(found, run / f"evaluation_{on}.json")
-    page = run / f"report_{on}.html"
-    write_report(found, page, [epoch._asdict() for epoch in history])
+        found = evaluate_run(opened, on, adapted=adapted)
+        history = [epoch._asdict() for epoch in read_history(opened)]
+    page = run / f"report_{name}.html"
+    write_report(found, page, history)
+    write_supplements(found, page.with_suffix(""), history)
     if as_json:
         print_json(found)
         return
-    print_table(
-        ("score", "value [95 % by speaker]"),
-        [
-            ("UAR", str(found.uar)),
-            ("WAR", str(found.war)),
-            ("macro F1", str(found.macro_f1)),
-            ("chance UAR", f"{found.chance:.3f}"),
-            ("calibration error", f"{found.ece:.3f}"),
-        ],
-        title=f"{found.name}, {on}: {found.n_answered:,} of {found.n_planned:,} clips, "
-        f"{found.n_speakers} speakers",
-    )
-    print_table(
-        ("label", "clips", "recall", "precision", "F1"),
-        [(c.label, c.n, c.recall, c.precision, c.f1) for c in found.classes],
-    )
-    print(f"Scheme: {found.scheme}.")
-    print(f"Protocol {found.protocol['name']}: {found.protocol['text']}.")
-    for caution in found.cautions:
-        print(f"Caution: {caution}")
-    print(f"Report: {page}")
+    print_evaluation(found)
+    if errors:
+        print_errors(opened, name)
+    print(f"Report: {page}; figures and tables: {page.with_suffix('')}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,28 @@ import torch
 from numpy.typing import NDArray
 
 from affectus import models
+from affectus.adaptation import adapt, learn
 from affectus.batches import Examples, load_examples, ordered_batches
 from affectus.errors import EvaluationError, TrainingError
-from affectus.evaluation import Evaluation, Predictions, evaluate_predictions, join_predictions
+from affectus.evaluation import (
+    Evaluation,
+    Predictions,
+    annotate,
+    count_left_out,
+    evaluate_predictions,
+    join_predictions,
+    judged_name,
+)
 from affectus.manifest import Manifest
-from affectus.metrics import confusion_matrix, negative_log_likelihood, uar, war
+from affectus.metrics import (
+    confusion_matrix,
+    find_temperature,
+    negative_log_likelihood,
+    uar,
+    war,
+)
 from affectus.models import Network
-from affectus.runs import Run, check_weights, read_provenance
+from affectus.runs import Run, check_weights, read_provenance, write_json
 from affectus.store import FeatureStore
 from affectus.training.checks import leave_out
 from affectus.training.pooling import average_predictions, describe_spread
@@ -24,17 +40,20 @@ from affectus.training.pooling import average_predictions, describe_spread
 _OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "train_uar", "label_sets", "cautions")
 
 
-def predict_side(run: Run, side: str) -> Predictions:
+def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
     """Return the pooled predictions of every fold for dev (as kept) or test (computed, written).
 
     Each clip is answered by the fold that has it on that side. This is the only function that
     reads features of the test side. Of a run of several seeds, the scores are the mean over them.
+    With `adapted`, each speaker's features are first adapted by that speaker's own clips of the
+    side, as a predictor does with a speaker's clips; such answers are computed anew, and not kept
+    with the fold.
     """
     if run.members:
-        return _pool(run, side)[0]
+        return _pool(run, side, adapted)[0]
     if side not in ("dev", "test"):
         raise EvaluationError(f"side '{side}': not to be judged; expected dev or test.")
-    if side == "dev":
+    if side == "dev" and not adapted:
         parts = [Predictions.read(run.fold_dir(s) / "predictions_dev.csv") for s in run.splits]
         return join_predictions(parts)
     manifest = leave_out(Manifest.read(run.experiment.manifest), run.experiment)
@@ -50,21 +69,76 @@ def predict_side(run: Run, side: str) -> Predictions:
                 )
             network, _ = models.load(check_weights(run, split))
             examples = load_examples(
-                [clips[clip_id] for clip_id in split.test], store, features, run.experiment.scheme
+                [clips[i] for i in split.side(side)], store, features, run.experiment.scheme
             )
+            if adapted:
+                examples = adapt_examples(examples, network)
             part = predict(network, examples, run.experiment.scheme.labels, split.fold)
-            part.write(run.fold_dir(split) / "predictions_test.csv")
+            if not adapted:
+                part.write(run.fold_dir(split) / "predictions_test.csv")
             parts.append(part)
     return join_predictions(parts)
 
 
-def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
-    """Judge a run on its dev side, or on its test side: the one way to open it."""
-    predictions, parts = _pool(run, side) if run.members else (predict_side(run, side), [])
+def adapt_examples(examples: Examples, network: Network) -> Examples:
+    """Return examples whose frames are adapted by all clips that each speaker has among them.
+
+    No label is looked at. Raises TrainingError for a clip without a speaker.
+    """
+    nobody = [clip.clip_id for clip in examples.clips if not clip.speaker]
+    if nobody:
+        raise TrainingError(
+            f"{len(nobody):,} clips without a speaker (the first: {nobody[0]}); expected one each, "
+            f"to adapt to. Leave --adapted out."
+        )
+    mean, deviation = network.mean.double().numpy(), network.deviation.double().numpy()
+    frames = [clip.numpy() for clip in examples.frames]
+    own: dict[str, list[NDArray[np.float32]]] = {}
+    for clip, rows in zip(examples.clips, frames, strict=True):
+        own.setdefault(clip.speaker, []).append(rows)
+    profiles = {speaker: learn(clips) for speaker, clips in own.items()}
+    adapted = (
+        torch.from_numpy(adapt(rows, profiles[clip.speaker], mean, deviation))
+        for clip, rows in zip(examples.clips, frames, strict=True)
+    )
+    return replace(examples, frames=tuple(adapted))
+
+
+def find_temperatures(run: Run, *, adapted: bool = False) -> dict[str, float]:
+    """Return for each fold the temperature that fits its answers to the speakers of its dev side.
+
+    They chose the epoch, but did not train the weights; no clip of test is looked at.
+    """
+    dev = predict_side(run, "dev", adapted=adapted)
+    folds = np.asarray(dev.folds)
+    return {
+        split.fold: find_temperature(dev.truth[own], dev.scores[own])
+        for split in run.splits
+        for own in [folds == split.fold]
+    }
+
+
+def evaluate_run(run: Run, side: str = "dev", *, adapted: bool = False) -> Evaluation:
+    """Judge a run on its dev side, or on its test side: the one way to open it.
+
+    On test, each fold's scores get the temperature that fits its dev side; on dev they are judged
+    as they are. `adapted` adapts each judged speaker's features by that speaker's own clips,
+    without labels, and says so in every report. The evaluation and the scores as they were judged,
+    with notes on each clip, are written into the run's folder.
+    """
+    predictions, parts = (
+        _pool(run, side, adapted) if run.members else (predict_side(run, side, adapted=adapted), [])
+    )
+    temperatures = find_temperatures(run, adapted=adapted) if side == "test" else {}
     manifest = leave_out(Manifest.read(run.experiment.manifest), run.experiment)
     emotions = {clip.clip_id: clip.emotion for clip in manifest}
     scheme = run.experiment.scheme
-    planned = [scheme.label(emotions[i]) for split in run.splits for i in split.side(side)]
+    planned = [
+        clip_id
+        for split in run.splits
+        for clip_id in split.side(side)
+        if scheme.label(emotions[clip_id]) is not None
+    ]
     facts = read_provenance(run)
     cautions = list(dict.fromkeys(text for fold in facts for text in fold["cautions"]))
     first = run.splits[0]
@@ -73,12 +147,12 @@ def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
         text, figures = describe_spread(run.seeds, parts)
         spread = {"seed": list(run.seeds), "seeds_alone": figures}
         cautions.append(text)
-    return evaluate_predictions(
+    found = evaluate_predictions(
         predictions,
         manifest,
         name=run.experiment.name,
         side=side,
-        scheme=scheme.describe(),
+        scheme=scheme,
         protocol={
             "name": first.protocol,
             "version": first.version,
@@ -87,7 +161,10 @@ def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
             "folds": len(run.splits),
             "seed": first.seed,
         },
-        n_planned=sum(label is not None for label in planned),
+        n_planned=len(planned),
+        adapted=adapted,
+        temperatures=temperatures,
+        left_out=count_left_out(manifest, scheme, set(planned), set(predictions.clip_ids), side),
         cautions=cautions,
         provenance={
             **{key: value for key, value in facts[0].items() if key not in _OF_ONE_FOLD},
@@ -95,14 +172,19 @@ def evaluate_run(run: Run, side: str = "dev") -> Evaluation:
             **spread,
         },
     )
+    name = judged_name(side, adapted=adapted)
+    clips = {clip.clip_id: clip for clip in manifest}
+    judged = predictions.scaled(temperatures)
+    notes = annotate(judged, [clips[clip_id] for clip_id in judged.clip_ids])
+    judged.write(run.folder / f"predictions_{name}.csv", notes)
+    write_json(found, run.folder / f"evaluation_{name}.json")
+    return found
 
 
-def _pool(run: Run, side: str) -> tuple[Predictions, list[Predictions]]:
-    """Return the mean over a run's members, which is written, and what each of them says."""
-    parts = [predict_side(member, side) for member in run.members]
-    pooled = average_predictions(parts)
-    pooled.write(run.folder / f"predictions_{side}.csv")
-    return pooled, parts
+def _pool(run: Run, side: str, adapted: bool) -> tuple[Predictions, list[Predictions]]:
+    """Return the mean over a run's members, and what each of them says."""
+    parts = [predict_side(member, side, adapted=adapted) for member in run.members]
+    return average_predictions(parts), parts
 
 
 @torch.no_grad()
