@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from affectus.errors import ConfigError
 from affectus.features.columns import DESCRIPTORS, N_VOICED
 from affectus.features.descriptors import check_rate, check_settings, describe_frames
 
@@ -22,6 +23,7 @@ _PERCENTILES = (5, 25, 50, 75, 95)
 _MODULATIONS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # Hz
 _N_COSINES = 5
 _FRAME_RATE = 100.0
+_SOUNDING_DB = 40.0  # below the loudest hop
 
 _NAMES = tuple(descriptor.name for descriptor in DESCRIPTORS)
 _OVER_TIME = _NAMES[N_VOICED:]  # what every frame has
@@ -56,6 +58,9 @@ _SEGMENTS = (
 class Functionals:
     """Functionals [1, D] of a clip: its `Descriptors`, with the same settings, summarised.
 
+    `speech_db`: the level (dB of full scale) that what sounds in a clip is brought to first, so
+    that neither microphone nor distance counts, only how the level moves; None leaves it.
+
     >>> row = Functionals()(np.zeros(16_000, np.float32), 16_000)
     >>> row.shape == (1, len(Functionals().columns)), bool(np.isfinite(row).all())
     (True, True)
@@ -66,6 +71,7 @@ class Functionals:
     f0_max: float = 750.0
     trim_db: float | None = 40.0
     trim_pad: float = 0.1
+    speech_db: float | None = None
 
     name = "functionals"
     version = 1
@@ -73,6 +79,10 @@ class Functionals:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.speech_db is not None and not -100 <= self.speech_db <= 0:
+            raise ConfigError(
+                f"functionals: speech_db is {self.speech_db}; expected -100 to 0. Change it."
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -89,7 +99,25 @@ class Functionals:
         Raises ConfigError if `sample_rate` is not the extractor's.
         """
         check_rate(self, sample_rate)
+        if self.speech_db is not None:
+            waveform = bring_to_level(waveform, self.speech_db, round(sample_rate / _FRAME_RATE))
         return summarise(describe_frames(self, waveform))[None]
+
+
+def bring_to_level(waveform: Frames, level_db: float, hop: int) -> Frames:
+    """Return a waveform scaled so that its sounding hops have `level_db` (root mean square).
+
+    A hop sounds within 40 dB of the loudest. Silence stays silence.
+    """
+    waveform = np.asarray(waveform, np.float32)
+    hops = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
+    power = np.einsum("th,th->t", hops, hops) / np.float32(hop)
+    sounding = power[power > power.max(initial=0.0) * 10 ** (-_SOUNDING_DB / 10)]
+    if len(sounding) == 0:
+        return waveform
+    gain = 10 ** (level_db / 20) / np.sqrt(sounding.mean(dtype=np.float64))
+    scaled: Frames = waveform * np.float32(gain)
+    return scaled
 
 
 @cache
