@@ -492,6 +492,13 @@ def test_a_level_above_full_scale_is_refused():
         Functionals(speech_db=3.0)
 
 
+def test_a_frame_that_is_no_autocorrelation_has_formants_or_none_but_no_overflow():
+    covariance = np.tile([1.0, -1.3, 1.1, *[0.7] * 8], (3, 1)) * np.array([[1.0], [1e-12], [0.0]])
+    found, widths = formants.find_formants(covariance, 513, 15.625)
+    assert np.isfinite(found).all()
+    assert np.isfinite(widths).all()
+
+
 def test_cycles_need_two_voiced_frames():
     f0 = np.array([0.0, 120.0, 0.0])
     jitter, shimmer = cycles.measure_cycles(noise(), RATE, f0, np.arange(3) * 0.01)

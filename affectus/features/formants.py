@@ -24,6 +24,7 @@ _LOW, _WIDE = 90.0, 600.0  # Hz: a pole below, or wider, is no formant
 _APART = 1.0  # Hz
 _RADIUS = 0.91  # of the circle that poles are looked for along: 330 Hz wide
 _N_STARTS, _N_STEPS = 96, 6
+_MOST_REFLECTION = 1 - 1e-9  # less than all of it, or the polynomial grows without end
 N_FORMANTS = 3
 
 
@@ -91,8 +92,10 @@ def _levinson(covariance: Floats) -> Floats:
     taps[:, 0] = 1
     for i in range(1, order + 1):
         reflection = -np.einsum("tk,tk->t", taps[:, :i], covariance[:, i:0:-1]) / error
+        # Rounding can make a frame without power in most of its bands no autocorrelation at all.
+        reflection = np.clip(reflection, -_MOST_REFLECTION, _MOST_REFLECTION)
         taps[:, 1 : i + 1] += reflection[:, None] * taps[:, i - 1 :: -1][:, :i]
-        error *= np.maximum(1 - np.square(reflection), 1e-12)
+        error *= 1 - np.square(reflection)
     return taps[:, 1:]
 
 

@@ -1,0 +1,186 @@
+"""The voice model's network: one hidden layer over functionals, several trained and joined in one.
+
+Members differ by their seed alone. The mean of their logits is one network with all their hidden
+units, exactly; so an ensemble costs what one wide network costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from affectus.adaptation import SpeakerProfile, adapt, learn
+
+Rows = NDArray[np.float32]
+Labels = NDArray[np.intp]
+
+N_LABELS = 8
+FARTHEST = 5.0  # deviations: a feature of a clip counts for no more
+N_HIDDEN = 64  # of each member
+BATCH = 96
+STEPS = 600
+RATE = 1e-3
+DECAY = 0.02
+SMOOTHING = 0.1
+DROPOUT = (0.3, 0.5)  # of features, of hidden units
+KNOWN_CLIPS = (None, 20, None, 5, None, 10)  # by which pseudo-speakers are adapted to; None: all
+
+
+@dataclass(frozen=True)
+class Material:
+    """A corpus as it is trained on: views [N, D] of the same N clips, their labels and speakers.
+
+    `share` is its part of every batch. Clips are compared among the labels their corpus has.
+    """
+
+    views: Sequence[Rows]
+    labels: Labels
+    speakers: NDArray[np.str_]
+    share: float
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """All members as one network: standardise, clip, a hidden layer, logits."""
+
+    mean: Rows
+    deviation: Rows
+    hidden: Rows  # [D, H]
+    hidden_bias: Rows
+    out: Rows  # [H, K]
+    out_bias: Rows
+
+    def logits(self, rows: Rows, profile: SpeakerProfile | None = None) -> NDArray[np.float64]:
+        """Return logits [N, K] of functionals [N, D], adapted to a speaker or not."""
+        if profile is not None:
+            rows = adapt(rows, profile, self.mean, self.deviation)
+        near = np.clip((rows - self.mean) / self.deviation, -FARTHEST, FARTHEST)
+        units = near @ self.hidden + self.hidden_bias
+        units = units / (1 + np.exp(-units))
+        logits: NDArray[np.float64] = (units @ self.out + self.out_bias).astype(np.float64)
+        return logits
+
+
+def fit_ensemble(materials: Mapping[str, Material], n_members: int, steps: int = STEPS) -> Ensemble:
+    """Train every member on strict and adapted rows alike, and join them."""
+    shares = sum(material.share for material in materials.values())
+    mean, deviation = _statistics(materials, shares)
+    pools = [
+        _pool(material, mean, deviation, round(BATCH * material.share / shares))
+        for material in materials.values()
+    ]
+    members = [_fit_member(pools, seed, steps) for seed in range(n_members)]
+    first = [member[1] for member in members]
+    last = [member[-1] for member in members]
+    return Ensemble(
+        mean,
+        deviation,
+        np.concatenate([layer.weight.detach().numpy().T for layer in first], axis=1),
+        np.concatenate([layer.bias.detach().numpy() for layer in first]),
+        np.concatenate([layer.weight.detach().numpy().T for layer in last]) / np.float32(n_members),
+        np.mean([layer.bias.detach().numpy() for layer in last], axis=0),
+    )
+
+
+def know_speaker(rows: Rows) -> SpeakerProfile:
+    """Return the profile of a speaker whose clips have these rows [n, D]."""
+    return learn(row[None] for row in rows)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What members draw from: rows [V · N, D] of V views, and what goes with each clip."""
+
+    rows: Tensor
+    targets: Tensor  # [N, K]
+    weights: Tensor  # [N]
+    known: Tensor  # [K]: the labels that this corpus has
+    size: int  # clips in a batch
+
+    def draw(self, order: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        n = len(self.targets)
+        views = torch.randint(len(self.rows) // n, order.shape, generator=rng)
+        rows = self.rows[views * n + order].float()
+        known = self.known.expand(len(order), -1)
+        return rows, self.targets[order], self.weights[order], known
+
+
+def _statistics(materials: Mapping[str, Material], shares: float) -> tuple[Rows, Rows]:
+    """Return mean and deviation [D] of what batches hold, each corpus by its share."""
+    moments = [
+        (m.share / shares, np.mean([v.mean(axis=0, dtype=np.float64) for v in m.views], axis=0),
+         np.mean([np.square(v, dtype=np.float64).mean(axis=0) for v in m.views], axis=0))
+        for m in materials.values()
+    ]  # fmt: skip
+    mean = sum(share * first for share, first, _ in moments)
+    square = sum(share * second for share, _, second in moments)
+    deviation = np.sqrt(np.maximum(square - np.square(mean), 0))
+    deviation[deviation < 1e-6] = 1
+    return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def _pool(material: Material, mean: Rows, deviation: Rows, size: int) -> _Pool:
+    rng = np.random.default_rng(0)
+    parts = []
+    for number, rows in enumerate(material.views):
+        adapted = np.empty_like(rows)
+        for speaker in np.unique(material.speakers):
+            own = np.flatnonzero(material.speakers == speaker)
+            n_known = KNOWN_CLIPS[number % len(KNOWN_CLIPS)]
+            heard = own if n_known is None else rng.permutation(own)[:n_known]
+            adapted[own] = adapt(rows[own], know_speaker(rows[heard]), mean, deviation)
+        parts += [rows, adapted]
+    near = [
+        torch.from_numpy(np.clip((part - mean) / deviation, -FARTHEST, FARTHEST)).half()
+        for part in parts
+    ]
+    counts = np.bincount(material.labels, minlength=N_LABELS)
+    known = torch.from_numpy(counts > 0)
+    one_hot = nn.functional.one_hot(torch.from_numpy(material.labels), N_LABELS).float()
+    weights = len(material.labels) / (max(1, int(known.sum())) * np.maximum(counts, 1))
+    return _Pool(
+        torch.cat(near),
+        one_hot * (1 - SMOOTHING) + SMOOTHING * known.float() / known.sum(),
+        torch.from_numpy(weights[material.labels]).float(),
+        known,
+        size,
+    )
+
+
+def _fit_member(pools: Sequence[_Pool], seed: int, steps: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
+    network = nn.Sequential(
+        nn.Dropout(DROPOUT[0]),
+        nn.Linear(pools[0].rows.shape[1], N_HIDDEN),
+        nn.SiLU(),
+        nn.Dropout(DROPOUT[1]),
+        nn.Linear(N_HIDDEN, N_LABELS),
+    )
+    matrices = [p for p in network.parameters() if p.dim() > 1]
+    biases = [p for p in network.parameters() if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": DECAY}, {"params": biases, "weight_decay": 0}]
+    optimiser = torch.optim.AdamW(groups, lr=RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+    orders = [torch.empty(0, dtype=torch.long) for _ in pools]
+    for _ in range(steps):
+        drawn = []
+        for number, pool in enumerate(pools):
+            if len(orders[number]) < pool.size:
+                fresh = torch.randperm(len(pool.targets), generator=rng)
+                orders[number] = torch.cat([orders[number], fresh])
+            now, orders[number] = orders[number].split([pool.size, len(orders[number]) - pool.size])
+            drawn.append(pool.draw(now, rng))
+        rows, targets, weights, known = (torch.cat(part) for part in zip(*drawn, strict=True))
+        logits = network(rows).masked_fill(~known, -30.0)
+        loss = -(weights * (targets * logits.log_softmax(1)).sum(1)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return network.eval()
