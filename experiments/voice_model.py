@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("step", nargs="?", choices=["inner", "judge", "across", "ship"])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("voice"))
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     corpora = {name: open_corpus(name, given.data, given.work) for name in SHARES}
     if given.step == "inner":

@@ -20,6 +20,7 @@ Rows = NDArray[np.float32]
 Labels = NDArray[np.intp]
 
 N_LABELS = 8
+LEVEL = -1  # the column of `speech_level_db`
 FARTHEST = 5.0  # deviations: a feature of a clip counts for no more
 N_HIDDEN = 64  # of each member
 BATCH = 96
@@ -28,6 +29,7 @@ RATE = 1e-3
 DECAY = 0.02
 SMOOTHING = 0.1
 DROPOUT = (0.3, 0.5)  # of features, of hidden units
+GAIN_DB = 12.0  # by up to which the level of a strict row is wrong; an adapted one's is right
 KNOWN_CLIPS = (None, 20, None, 5, None, 10)  # by which pseudo-speakers are adapted to; None: all
 
 
@@ -134,7 +136,9 @@ def _pool(material: Material, mean: Rows, deviation: Rows, size: int) -> _Pool:
             n_known = KNOWN_CLIPS[number % len(KNOWN_CLIPS)]
             heard = own if n_known is None else rng.permutation(own)[:n_known]
             adapted[own] = adapt(rows[own], know_speaker(rows[heard]), mean, deviation)
-        parts += [rows, adapted]
+        strict = rows.copy()
+        strict[:, LEVEL] += rng.uniform(-GAIN_DB, GAIN_DB, len(rows))
+        parts += [strict, adapted]
     near = [
         torch.from_numpy(np.clip((part - mean) / deviation, -FARTHEST, FARTHEST)).half()
         for part in parts

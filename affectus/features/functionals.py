@@ -24,6 +24,7 @@ _MODULATIONS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # Hz
 _N_COSINES = 5
 _FRAME_RATE = 100.0
 _SOUNDING_DB = 40.0  # below the loudest hop
+_SILENT_DB = -100.0
 
 _NAMES = tuple(descriptor.name for descriptor in DESCRIPTORS)
 _OVER_TIME = _NAMES[N_VOICED:]  # what every frame has
@@ -59,7 +60,8 @@ class Functionals:
     """Functionals [1, D] of a clip: its `Descriptors`, with the same settings, summarised.
 
     `speech_db`: the level (dB of full scale) that what sounds in a clip is brought to first, so
-    that neither microphone nor distance counts, only how the level moves; None leaves it.
+    that microphone and distance do not count in any column but one more, `speech_level_db`, the
+    level that it had; None leaves it.
 
     >>> row = Functionals()(np.zeros(16_000, np.float32), 16_000)
     >>> row.shape == (1, len(Functionals().columns)), bool(np.isfinite(row).all())
@@ -87,7 +89,7 @@ class Functionals:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns: `descriptor__statistic`, and a few of the clip as a whole."""
-        return _columns()
+        return _columns() if self.speech_db is None else (*_columns(), "speech_level_db")
 
     def parameters(self) -> dict[str, str | int | float | bool | None]:
         """Return every setting."""
@@ -99,25 +101,26 @@ class Functionals:
         Raises ConfigError if `sample_rate` is not the extractor's.
         """
         check_rate(self, sample_rate)
-        if self.speech_db is not None:
-            waveform = bring_to_level(waveform, self.speech_db, round(sample_rate / _FRAME_RATE))
-        return summarise(describe_frames(self, waveform))[None]
+        if self.speech_db is None:
+            return summarise(describe_frames(self, waveform))[None]
+        level_db = measure_speech(waveform, round(sample_rate / _FRAME_RATE))
+        gain = 10 ** ((self.speech_db - level_db) / 20) if level_db > _SILENT_DB else 1.0
+        row = summarise(describe_frames(self, np.asarray(waveform, np.float32) * np.float32(gain)))
+        return np.append(row, np.float32(level_db))[None]
 
 
-def bring_to_level(waveform: Frames, level_db: float, hop: int) -> Frames:
-    """Return a waveform scaled so that its sounding hops have `level_db` (root mean square).
+def measure_speech(waveform: Frames, hop: int) -> float:
+    """Return the level (dB of full scale, root mean square) of the hops that sound.
 
-    A hop sounds within 40 dB of the loudest. Silence stays silence.
+    A hop sounds within 40 dB of the loudest. −100 for silence.
     """
     waveform = np.asarray(waveform, np.float32)
     hops = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
     power = np.einsum("th,th->t", hops, hops) / np.float32(hop)
     sounding = power[power > power.max(initial=0.0) * 10 ** (-_SOUNDING_DB / 10)]
     if len(sounding) == 0:
-        return waveform
-    gain = 10 ** (level_db / 20) / np.sqrt(sounding.mean(dtype=np.float64))
-    scaled: Frames = waveform * np.float32(gain)
-    return scaled
+        return _SILENT_DB
+    return max(_SILENT_DB, 10 * float(np.log10(sounding.mean(dtype=np.float64))))
 
 
 @cache
