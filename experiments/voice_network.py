@@ -21,7 +21,7 @@ Labels = NDArray[np.intp]
 
 N_LABELS = 8
 LEVEL = -1  # the column of `speech_level_db`
-FARTHEST = 5.0  # deviations: a feature of a clip counts for no more
+FARTHEST = 2.5  # deviations: a feature of a clip counts for no more
 N_HIDDEN = 64  # of each member
 BATCH = 96
 STEPS = 600
