@@ -69,7 +69,7 @@ def write_folder(
         provenance={
             "recipe": "experiments/voice_model.py",
             "affectus": affectus.__version__,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "n_clips": {name: len(corpus.clips) for name, corpus in corpora.items()},
         },
         sha256=hash_folder(temporary, FILES),
