@@ -140,6 +140,16 @@ def test_music_is_no_speech_to_silero():
     assert find_detector("energy", 16_000)(music.astype(np.float32))  # as its docstring says
 
 
+@pytest.mark.skipif("silero" not in DETECTORS, reason="the extra 'vad' is not installed")
+def test_silero_hears_half_a_second_of_what_went_before_a_voice():
+    # Its state is that of a recording's course: met cold, it takes a shout for noise.
+    waveform = np.zeros(32_000, np.float32)
+    waveform[24_000:] = np.sin(np.arange(8_000) / 5)
+    frames = find_detector("silero", 16_000)._frames(waveform)
+    silent = int(np.argmax(np.abs(frames[:, 64:]).max(axis=1) > 0))
+    assert 15 <= silent <= 17  # of 32 ms
+
+
 def test_silero_that_cannot_be_had_is_said(monkeypatch):
     monkeypatch.setattr("affectus.predictor.speech._find_silero", lambda: None)
     with pytest.raises(ConfigError, match=r"'silero': not installed; .*affectus\[vad\]"):

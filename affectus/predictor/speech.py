@@ -25,6 +25,9 @@ _SILERO_FILE = "data/silero_vad_16k_sequence.onnx"
 
 _STEP, _CONTEXT = 512, 64  # samples at 16 kHz: a frame of Silero's, and what it sees before it
 _BLOCK = 16  # frames a call
+# Frames of silence that are kept before the first sound: half a second. With one, the network meets
+# a voice cold, and of 200 RAVDESS, 75 nEMO and 6 CREMA-D clips it missed seven rather than three.
+_BEFORE = 16
 _SPEECH = 0.5  # probability
 _ENOUGH = 0.25  # seconds of speech; less is a click or a cough
 _SHARE = 1 / 3  # of what is shorter than that
@@ -101,14 +104,14 @@ class SileroDetector:
         return False
 
     def _frames(self, waveform: Waveform) -> Waveform:
-        """Return [N, 64 + 512], from the first frame that is not silent."""
+        """Return [N, 64 + 512], from half a second before the first frame that is not silent."""
         n_frames = -(-len(waveform) // _STEP)
         padded = np.zeros(_CONTEXT + n_frames * _STEP, np.float32)
         padded[_CONTEXT : _CONTEXT + len(waveform)] = waveform
         frames = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + _STEP)[::_STEP]
         loud = np.abs(padded[_CONTEXT:]).reshape(-1, _STEP).max(axis=1)
         first = int(np.argmax(loud > 0.02 * loud.max(initial=0.0)))
-        return frames[max(0, first - 1) :]
+        return frames[max(0, first - _BEFORE) :]
 
 
 class EnergyDetector:
