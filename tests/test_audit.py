@@ -250,7 +250,8 @@ def test_a_low_sample_rate_is_a_warning(manifest):
 
 
 def test_every_warning_of_the_decode_gate_has_its_finding():
-    source = "".join(p.read_text("utf-8") for p in Path(media.__file__).parent.glob("*.py"))
+    files = [path for path in Path(media.__file__).parent.glob("*.py") if path.stem != "video"]
+    source = "".join(path.read_text("utf-8") for path in files)  # the audit hears, it does not see
     assert set(re.findall(r'MediaWarning\("(W\d{4})"', source)) == set(WARNS)
 
 
