@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from small_run import prepare
 
 from affectus.cli import run
@@ -72,6 +73,12 @@ def commands(text):
             yield command.strip(), int(said[1]) if said else 0
 
 
+def train_shortly(experiment, *arguments, **options):
+    """`train`, cut short as the commands are."""
+    settings = replace(experiment.training, epochs=1, batch_size=16)
+    return train(replace(experiment, training=settings), *arguments, **options)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_says_can_be_done(page, world, tmp_path, monkeypatch, capsys):
     found = list(blocks(page))
@@ -81,6 +88,7 @@ def test_what_a_page_says_can_be_done(page, world, tmp_path, monkeypatch, capsys
     shutil.copytree(world, place)
     monkeypatch.chdir(place)
     names = {"__name__": page.stem}
+    monkeypatch.setattr("affectus.notebook.train", train_shortly)
     for line, block in found:
         if block["note"]:
             continue
