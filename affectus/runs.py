@@ -7,6 +7,7 @@ runs/NAME/fold-1/history.jsonl               a line an epoch
                  provenance.json             what it came from
                  state-….safetensors         the last two checkpoints, until the fold is complete
                  predictions_dev.csv         written last: the fold is complete
+                 tensorboard/                curves, where training.tensorboard is true
                  predictions_test.csv        by `affectus evaluate --on test` alone
 runs/NAME/evaluation_test.json               what came out; with --adapted …_test_adapted…
           predictions_test.csv               all folds, scores as judged, with notes on each clip

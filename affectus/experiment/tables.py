@@ -57,6 +57,8 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     `partial_labels`: where corpora have different labels, a training clip is compared with those
     of its corpus alone. So a corpus without surprise does not teach that nobody in it is surprised.
+
+    `tensorboard` also writes each fold's curves into its folder, for TensorBoard.
     """
 
     epochs: Annotated[int, Meta(ge=1, le=100_000)] = 45
@@ -82,6 +84,7 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     smooth: Annotated[int, Meta(ge=1)] = 5
     patience: Annotated[int, Meta(ge=1)] = 20
     precision: Literal["bf16", "float32"] = "bf16"
+    tensorboard: bool = False
     seed: Seed = 0
 
 

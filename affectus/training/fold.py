@@ -16,6 +16,7 @@ from affectus.splits import Split
 from affectus.store import FeatureStore
 from affectus.training.checkpoints import drop_states, load_state, save_state
 from affectus.training.checks import find_bands
+from affectus.training.curves import draw_curves
 from affectus.training.doubts import find_doubts, measure_uar
 from affectus.training.epoch import plan_lesson, run_epoch
 from affectus.training.fitted import fit_in_one_go
@@ -61,7 +62,10 @@ def train_fold(
         models.save(learner.average, model_config, folder / "last.safetensors")
         models.save(learner.best_network(), model_config, folder / "weights.safetensors")
     write_history(learner.history, folder)
-    with (folder / "history.jsonl").open("a", encoding="utf-8") as history:
+    with (
+        (folder / "history.jsonl").open("a", encoding="utf-8") as history,
+        draw_curves(folder, learner.history, wanted=config.tensorboard) as draw,
+    ):
         while learner.epoch < config.epochs and learner.since_best < config.patience:
             began = time.monotonic()
             loss, rate = run_epoch(learner, lesson)
@@ -78,6 +82,7 @@ def train_fold(
                 models.save(learner.average, model_config, folder / "weights.safetensors")
             history.write(json.dumps(line._asdict()) + "\n")
             history.flush()
+            draw(line)
             save_state(folder, learner, origin)
             report(line)
     answers = as_predictions(sides.dev, labels, split.fold, learner.best_scores)
