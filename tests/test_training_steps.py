@@ -23,7 +23,7 @@ from affectus.emotions import label_scheme
 from affectus.errors import ConfigError, TrainingError
 from affectus.experiment import AugmentationConfig, TrainingConfig, make_experiment
 from affectus.manifest import Clip, Manifest
-from affectus.models import ModelConfig
+from affectus.models import ModelConfig, Network
 from affectus.runs import read_history
 from affectus.training import schedule, soft_cross_entropy, train
 from affectus.training.optimising import Plateau, create_optimiser, limit_norms
@@ -53,7 +53,7 @@ def test_an_optimiser_steps_as_torch_s_of_that_name(settings, theirs):
     config = TrainingConfig(learning_rate=0.1, weight_decay=0.2, **settings)
     nets = [nn.Linear(3, 2) for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
-    optimisers = create_optimiser(nets[0], config), theirs(nets[1].parameters())
+    optimisers = create_optimiser(Network(nets[0], 1), config), theirs(nets[1].parameters())
     for step in range(3):
         for net, optimiser in zip(nets, optimisers, strict=True):
             optimiser.zero_grad()
@@ -67,7 +67,7 @@ def test_in_sgd_weight_decay_is_the_l2_penalty():
     net = nn.Linear(2, 1, bias=False)
     before = net.weight.detach().clone()
     config = TrainingConfig(optimiser="sgd", momentum=0.0, learning_rate=0.1, weight_decay=0.5)
-    optimiser = create_optimiser(net, config)
+    optimiser = create_optimiser(Network(net, 1), config)
     (net(torch.zeros(1, 2)) * 0).sum().backward()
     optimiser.step()
     torch.testing.assert_close(net.weight, before * (1 - 0.1 * 0.5))

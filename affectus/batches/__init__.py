@@ -60,13 +60,15 @@ def training_batches(
     rng: np.random.Generator,
     bands: Bands | None = None,
     groups: NDArray[np.intp] | None = None,
+    *,
+    is_sound: bool = False,
 ) -> Iterator[Batch]:
     """Yield every clip once, augmented, in random batches of clips of like length.
 
     Of `groups` [N] (see `find_groups`), as many clips each are drawn, and N in all.
 
     `fill` [D] is what masked bands and frames are set to: the mean, which normalises to zero.
-    `bands` are what `speed`, `tract` and `noise` need.
+    `bands` are what `speed`, `tract` and `noise` need. With `is_sound`, frames are samples, not dB.
     """
     # Like lengths waste little padding; a tenth of noise keeps the company of a clip changing.
     lengths = np.array([len(frames) for frames in examples.frames])
@@ -79,7 +81,9 @@ def training_batches(
             draw_change(int(lengths[i]), len(fill), augmentation, rng, len(lengths)) for i in index
         ]
         frames = [
-            apply_change(examples.frames[i], change, fill, bands, examples.frames)
+            apply_change(
+                examples.frames[i], change, fill, bands, examples.frames, is_sound=is_sound
+            )
             for i, change in zip(index, changes, strict=True)
         ]
         targets = examples.targets(index, n_labels)

@@ -76,8 +76,13 @@ def apply_change(
     fill: Tensor,
     bands: Bands | None = None,
     pool: Sequence[Tensor] = (),
+    *,
+    is_sound: bool = False,
 ) -> Tensor:
-    """Return a changed copy of a clip's frames [T, D]; masked parts are set to `fill` [D]."""
+    """Return a changed copy of a clip's frames [T, D]; masked parts are set to `fill` [D].
+
+    Gain is added to frames in dB; samples of sound are multiplied by what it means.
+    """
     if change.n_frames != len(frames):
         frames = F.interpolate(frames.T[None], change.n_frames, mode="linear")[0].T
     if bands is None and (change.warp != 1 or change.noise):
@@ -90,7 +95,8 @@ def apply_change(
         frames = _warp_bands(frames, bands.centres, change.warp)
     if bands is not None and change.noise:
         frames = add_noise(frames, change.noise, bands, pool)
-    frames = (frames + change.gain).contiguous()
+    frames = frames * 10 ** (change.gain / 20) if is_sound else frames + change.gain
+    frames = frames.contiguous()
     for start, width in change.bands:
         frames[:, start : start + width] = fill[start : start + width]
     for start, width in change.frames:

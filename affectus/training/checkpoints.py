@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from affectus.runs import Epoch, sync
-from affectus.training.learner import Learner
+from affectus.training.learner import Learner, fixed_names
 
 _KEPT = 2
 _SCHEMA = 1
@@ -114,8 +114,12 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
         "average": learner.average.state_dict(),
         "best": learner.best,
     }
+    fixed = fixed_names(learner.network)
     named = {
-        f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()
+        f"{part}.{name}": value
+        for part, values in parts.items()
+        for name, value in values.items()
+        if name not in fixed  # which is where it came from
     }
     for number, parameter in enumerate(learner.network.parameters()):
         for name, value in learner.optimiser.state.get(parameter, {}).items():
@@ -148,9 +152,14 @@ def _restore(learner: Learner, facts: Mapping[str, Any], tensors: Mapping[str, T
         prefix = f"{name}."
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    learner.network.load_state_dict(part("network"))
-    learner.average.load_state_dict(part("average"))
-    learner.best = part("best")
+    fixed = {
+        name: value
+        for name, value in learner.network.state_dict().items()
+        if name in fixed_names(learner.network)
+    }
+    learner.network.load_state_dict({**part("network"), **fixed})
+    learner.average.load_state_dict({**part("average"), **fixed})
+    learner.best = {**part("best"), **fixed}
     for number, parameter in enumerate(learner.network.parameters()):
         for name, value in part(f"optimiser.{number}").items():
             if value.shape == parameter.shape:

@@ -13,6 +13,7 @@ from affectus.experiment import Experiment, TrainingConfig
 from affectus.extraction import count_without_fingerprint
 from affectus.features import create_extractor, describe_extractor, hash_record, read_record
 from affectus.features.voice import LogMel
+from affectus.features.waveform import Waveform
 from affectus.manifest import Manifest, read_exclusions
 from affectus.models import is_fitted
 from affectus.splits import Split, make_splits, read_splits
@@ -20,6 +21,8 @@ from affectus.store import FeatureStore
 
 # What steps along the gradient do, and a fit in one go does not.
 _BY_GRADIENT = ("partial_labels", "sampling", "soft_targets", "focal_gamma", "max_norm")
+
+_FOR_FRAMES = ("band_masks", "frame_masks", "stretch", "speed", "tract", "noise")
 
 
 def leave_out(manifest: Manifest, experiment: Experiment) -> Manifest:
@@ -70,7 +73,11 @@ def check_features(experiment: Experiment, store: FeatureStore) -> tuple[dict[st
         extractor = create_extractor(**experiment.features)
         decoder = str(store.record(name)["decoder"])
         store.define(name, {**describe_extractor(extractor), "decoder": decoder})
-        if not hasattr(extractor, "centres"):
+        if isinstance(extractor, Waveform):
+            _refuse_on_sound(experiment)
+            if experiment.model["name"] != "speech_encoder":
+                _refuse_gain(experiment)
+        elif not hasattr(extractor, "centres"):
             _refuse_gain(experiment)
         origin = {"features": describe_extractor(extractor), "decoder": decoder}
         return origin, len(extractor.columns)
@@ -90,6 +97,20 @@ def check_features(experiment: Experiment, store: FeatureStore) -> tuple[dict[st
             "sha256": hash_record(dict(kept)),
         }
     }, len(columns)
+
+
+def _refuse_on_sound(experiment: Experiment) -> None:
+    """Refuse what is done to frames of a spectrogram where every frame is a sample of sound."""
+    config = experiment.augmentation
+    asked = [key for key in _FOR_FRAMES if getattr(config, key)]
+    if not asked:
+        return
+    off = {key: "[]" if key == "noise" else "0" for key in asked}
+    raise ConfigError(
+        f"augmentation.{', '.join(asked)}: for frames of a spectrogram, but features "
+        f"'{experiment.features['name']}' are sound; expected gain_db and mixup alone. Add "
+        f"{' '.join(f'--set augmentation.{key}={value}' for key, value in off.items())}"
+    )
 
 
 def _refuse_gain(experiment: Experiment) -> None:

@@ -23,7 +23,7 @@ from affectus.errors import TrainingError
 from affectus.experiment import AugmentationConfig, Experiment, TrainingConfig
 from affectus.training.learner import Learner
 from affectus.training.losses import soft_cross_entropy
-from affectus.training.optimising import follow, limit_norms, schedule
+from affectus.training.optimising import follow, limit_norms, schedule, set_rate
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Lesson:
     """What stays the same in all epochs of a fold.
 
     `total` is how many steps all epochs have; `fill` [D] is the mean frame, `bands` are the mel
-    bands, `groups` [N] those that are drawn alike, `weights` [K] the labels'.
+    bands, `groups` [N] those that are drawn alike, `weights` [K] the labels'. `is_sound` says that
+    frames are samples of sound.
     """
 
     fold: str
@@ -44,6 +45,7 @@ class Lesson:
     bands: Bands | None
     groups: NDArray[np.intp] | None
     weights: Tensor | None
+    is_sound: bool
 
 
 def plan_lesson(
@@ -68,6 +70,7 @@ def plan_lesson(
         bands=bands,
         groups=groups,
         weights=class_weights(training, n_labels, draws) if config.class_weights else None,
+        is_sound=learner.network.takes_raw,
     )
 
 
@@ -81,6 +84,7 @@ def run_epoch(learner: Learner, lesson: Lesson) -> tuple[float, float]:
     batches = training_batches(
         lesson.examples, lesson.n_labels, lesson.config.batch_size,
         lesson.augmentation, lesson.fill, learner.rng, lesson.bands, lesson.groups,
+        is_sound=lesson.is_sound,
     )  # fmt: skip
     for batch in batches:
         rate = _set_rate(learner, lesson)
@@ -93,8 +97,7 @@ def _set_rate(learner: Learner, lesson: Lesson) -> float:
     config = lesson.config
     share = schedule(learner.step, lesson.total, config.warmup, config.schedule)
     rate = config.learning_rate * share * learner.plateau.share
-    for group in learner.optimiser.param_groups:
-        group["lr"] = rate
+    set_rate(learner.optimiser, rate)
     return rate
 
 

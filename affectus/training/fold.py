@@ -57,6 +57,8 @@ def train_fold(
         "fold": split.fold,
         **{key: provenance[key] for key in ("manifest_sha256", "features")},
     }
+    if encoder := model_config.settings.get("weights"):
+        origin["encoder"] = encoder
     if load_state(folder, learner, origin, notice):
         # What was written after that state is undone, so that all files are of one epoch.
         models.save(learner.average, model_config, folder / "last.safetensors")

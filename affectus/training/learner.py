@@ -53,12 +53,16 @@ class Learner:
             self.since_best += 1
             return False
         self.best_standing, self.since_best, self.best_scores = standing, 0, scores
-        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        fixed = fixed_names(self.average)
+        self.best = {
+            name: value if name in fixed else value.clone()
+            for name, value in self.average.state_dict().items()
+        }
         return True
 
     def best_network(self) -> Network:
         """Return a copy of the average with the weights of the best epoch."""
-        network = copy.deepcopy(self.average)
+        network = _copy(self.average)
         network.load_state_dict(self.best)
         return network
 
@@ -72,7 +76,7 @@ def create_learner(
     network, model_config = _create_network(experiment, training)
     return Learner(
         network,
-        copy.deepcopy(network),
+        _copy(network),
         create_optimiser(network, config),
         Plateau(config.plateau_factor, config.plateau_patience),
         np.random.default_rng([config.seed, fold_number]),
@@ -87,11 +91,26 @@ def model_config_of(experiment: Experiment, n_features: int) -> ModelConfig:
 
 
 def _create_network(experiment: Experiment, training: Examples) -> tuple[Network, ModelConfig]:
-    """Return a fresh network that normalises by the training clips' statistics."""
+    """Return a fresh network that normalises by the training clips' statistics.
+
+    One that takes raw sound scales it by itself, as its encoder was taught.
+    """
     config = model_config_of(experiment, training.frames[0].shape[1])
     network = models.create_model(config)
-    mean, deviation = fit_normalisation(training)
-    network.mean.copy_(mean)
-    network.deviation.copy_(deviation)
+    if not network.takes_raw:
+        mean, deviation = fit_normalisation(training)
+        network.mean.copy_(mean)
+        network.deviation.copy_(deviation)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network, config
+    return network, models.complete_config(config, network)
+
+
+def fixed_names(network: Network) -> set[str]:
+    """Return the names of the weights that are not learnt, such as a pretrained encoder's."""
+    return {name for name, value in network.named_parameters() if not value.requires_grad}
+
+
+def _copy(network: Network) -> Network:
+    """Return a copy that shares what is not learnt: an encoder may be a gigabyte."""
+    fixed = {id(p): p for p in network.parameters() if not p.requires_grad}
+    return copy.deepcopy(network, fixed)

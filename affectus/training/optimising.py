@@ -9,24 +9,37 @@ import torch
 from torch import nn
 
 from affectus.experiment import TrainingConfig
+from affectus.models import Network
 
 # One cycle begins at a 25th of the rate and ends at a ten-thousandth of that.
 _FIRST, _LAST = 1 / 25, 1 / 250_000
 
 
-def create_optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimiser of `training.optimiser` with its decay of weights."""
+def create_optimiser(network: Network, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimiser of `training.optimiser` with its decay of weights.
+
+    Its groups are the network's, each with its `share` of the learning rate.
+    """
     rate, decay = config.learning_rate, config.weight_decay
+    groups = [
+        {"params": parameters, "share": share} for parameters, share in network.parameter_groups()
+    ]
     if config.optimiser == "sgd":
         return torch.optim.SGD(
-            network.parameters(),
+            groups,
             lr=rate,
             momentum=config.momentum,
             nesterov=config.nesterov,
             weight_decay=decay,
         )
     kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
-    return kind(network.parameters(), lr=rate, weight_decay=decay)
+    return kind(groups, lr=rate, weight_decay=decay)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give each group its share of a learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["share"]
 
 
 def schedule(step: int, total: int, warmup: float, kind: str = "cosine") -> float:
@@ -85,15 +98,20 @@ def limit_norms(network: nn.Module, max_norm: float) -> None:
     **Source:** Srivastava et al. (2014), "Dropout", section 5.1.
     """
     for parameter in network.parameters():
-        if parameter.dim() > 1:
+        if parameter.dim() > 1 and parameter.requires_grad:
             parameter.copy_(parameter.renorm(2, 0, max_norm))
 
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the running average of weights towards the network's; faster in the first steps."""
+    """Move the running average of weights towards the network's; faster in the first steps.
+
+    What both have in common, as weights that are not learnt, stays.
+    """
     decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
     for mine, its in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mine.data_ptr() == its.data_ptr():
+            continue
         if mine.dtype.is_floating_point:
             mine.lerp_(its, 1 - decay)
         else:
