@@ -15,7 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from affectus.batches.augmentation import apply_change, augment, draw_change, mix
+from affectus.batches.augmentation import (
+    apply_change,
+    augment,
+    draw_change,
+    draw_mixture,
+    mix,
+)
 from affectus.batches.examples import (
     Examples,
     allow_labels,
@@ -42,13 +48,16 @@ _MULTIPLE = 16  # frames
 class Batch(NamedTuple):
     """Inputs for a network and targets [B, K], rows summing to 1; `rows` [B] are the examples'.
 
-    `allowed` [B, K] are the labels that each clip could have had; None: all.
+    `allowed` [B, K] are the labels that each clip could have had; None: all. Where several
+    processes share a batch of `n_all` clips, `share` is this one's part of it.
     """
 
     inputs: Inputs
     targets: Tensor
     rows: NDArray[np.intp]
     allowed: Tensor | None = None
+    share: float = 1.0
+    n_all: int = 0
 
 
 def training_batches(
@@ -62,6 +71,7 @@ def training_batches(
     groups: NDArray[np.intp] | None = None,
     *,
     is_sound: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Yield every clip once, augmented, in random batches of clips of like length.
 
@@ -69,6 +79,9 @@ def training_batches(
 
     `fill` [D] is what masked bands and frames are set to: the mean, which normalises to zero.
     `bands` are what `speed`, `tract` and `noise` need. With `is_sound`, frames are samples, not dB.
+
+    `part` is (number, of how many processes): the batches are the same for all of them, and each
+    process gets its clips of every batch.
     """
     # Like lengths waste little padding; a tenth of noise keeps the company of a clip changing.
     lengths = np.array([len(frames) for frames in examples.frames])
@@ -80,18 +93,42 @@ def training_batches(
         changes = [
             draw_change(int(lengths[i]), len(fill), augmentation, rng, len(lengths)) for i in index
         ]
+        allowed = None if examples.allowed is None else examples.allowed[index]
+        mixture = None
+        if augmentation.mixup > 0:
+            mixture = draw_mixture(len(index), augmentation.mixup, rng, allowed)
+        own, share = _own_part(len(index), part)
+        needed = own if mixture is None else np.union1d(own, mixture.other[own])
         frames = [
             apply_change(
-                examples.frames[i], change, fill, bands, examples.frames, is_sound=is_sound
+                examples.frames[index[i]], changes[i], fill, bands, examples.frames,
+                is_sound=is_sound,
             )
-            for i, change in zip(index, changes, strict=True)
-        ]
-        targets = examples.targets(index, n_labels)
-        allowed = None if examples.allowed is None else examples.allowed[index]
-        inputs = collate(frames)
-        if augmentation.mixup > 0:
-            inputs, targets = mix(inputs, targets, augmentation.mixup, fill, rng, allowed)
-        yield Batch(inputs, targets, index, allowed)
+            for i in needed
+        ]  # fmt: skip
+        # As wide as the whole batch: batch normalisation sees the padding, too.
+        inputs = collate(frames, max(change.n_frames for change in changes))
+        targets = examples.targets(index[needed], n_labels)
+        if mixture is not None:
+            mine, its = (np.searchsorted(needed, i) for i in (own, mixture.other[own]))
+            inputs, targets = mix(inputs, targets, mixture.share, mine, its, fill)
+        yield Batch(
+            inputs, targets, index[own], None if allowed is None else allowed[own],
+            share, len(index),
+        )  # fmt: skip
+
+
+def _own_part(n_clips: int, part: tuple[int, int]) -> tuple[NDArray[np.intp], float]:
+    """Return the places in a batch that are this process's, and their share of the batch.
+
+    Of fewer clips than processes, each process takes all, and counts for one of them.
+    """
+    number, n_parts = part
+    places = np.arange(n_clips)
+    if n_clips < n_parts:
+        return places, 1 / n_parts
+    own = places[number::n_parts]
+    return own, len(own) / n_clips
 
 
 def ordered_batches(examples: Examples, n_labels: int, batch_size: int = 64) -> Iterator[Batch]:
@@ -103,14 +140,14 @@ def ordered_batches(examples: Examples, n_labels: int, batch_size: int = 64) -> 
         yield Batch(inputs, examples.targets(index, n_labels), index)
 
 
-def collate(frames: Sequence[Tensor]) -> Inputs:
+def collate(frames: Sequence[Tensor], longest: int = 0) -> Inputs:
     """Pad clips [T_i, D] with zeros to one array [B, T, D], and keep their lengths.
 
-    T is a multiple of 16: kernels are compiled for each shape they meet, so few shapes save time
-    and memory.
+    T is that of the longest clip, or `longest`, rounded up to a multiple of 16: kernels are
+    compiled for each shape they meet, so few shapes save time and memory.
     """
     lengths = torch.tensor([len(clip) for clip in frames])
-    n_frames = -(-int(lengths.max()) // _MULTIPLE) * _MULTIPLE
+    n_frames = -(-max(longest, int(lengths.max())) // _MULTIPLE) * _MULTIPLE
     voice = torch.zeros(len(frames), n_frames, frames[0].shape[1])
     for row, clip in zip(voice, frames, strict=True):
         row[: len(clip)] = clip

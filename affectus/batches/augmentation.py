@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -129,28 +130,41 @@ def _warp_bands(frames: Tensor, centres: NDArray[np.float64], factor: float) -> 
     return frames[:, below] * (1 - share) + frames[:, above] * share
 
 
-def mix(
-    inputs: Inputs,
-    targets: Tensor,
-    alpha: float,
-    fill: Tensor,
-    rng: np.random.Generator,
-    allowed: Tensor | None = None,
-) -> tuple[Inputs, Tensor]:
-    """Mix each clip with another of its batch; the larger share is its own.
+class Mixture(NamedTuple):
+    """How the clips of a batch are mixed: each keeps `share`, the rest is `other` [B]'s."""
+
+    share: float
+    other: NDArray[np.intp]
+
+
+def draw_mixture(
+    n_clips: int, alpha: float, rng: np.random.Generator, allowed: Tensor | None = None
+) -> Mixture:
+    """Draw what each clip of a batch is mixed with; the larger share is its own.
 
     Where clips are `allowed` [B, K] different labels, the other is one that is allowed the same.
     """
     share = float(rng.beta(alpha, alpha))
     share = max(share, 1 - share)
-    other = torch.from_numpy(_partners(len(targets), allowed, rng))
+    return Mixture(share, _partners(n_clips, allowed, rng))
+
+
+def mix(
+    inputs: Inputs,
+    targets: Tensor,
+    share: float,
+    own: NDArray[np.intp],
+    other: NDArray[np.intp],
+    fill: Tensor,
+) -> tuple[Inputs, Tensor]:
+    """Return the clips `own` [N] of a batch, each mixed with its `other` [N]."""
     voice, lengths = inputs.voice, inputs.voice_lengths
     inside = torch.arange(voice.shape[1])[None, :, None] < lengths[:, None, None]
     voice = torch.where(inside, voice, fill)
-    mixed = share * voice + (1 - share) * voice[other]
+    mixed = share * voice[own] + (1 - share) * voice[other]
     return (
-        Inputs(mixed, torch.maximum(lengths, lengths[other])),
-        share * targets + (1 - share) * targets[other],
+        Inputs(mixed, torch.maximum(lengths[own], lengths[other])),
+        share * targets[own] + (1 - share) * targets[other],
     )
 
 

@@ -44,6 +44,8 @@ def train(
             trained = training.train(config, runs, **options)
         else:
             trained = training.train_seeds(config, _read_seeds(seeds), runs, **options)
+    if not training.is_first():
+        return
     if as_json:
         print_json(
             {

@@ -10,8 +10,9 @@ from affectus.training.losses import soft_cross_entropy
 from affectus.training.optimising import follow, schedule
 from affectus.training.running import train
 from affectus.training.seeds import train_seeds
+from affectus.training.together import is_first
 
 __all__ = [
-    "evaluate_run", "follow", "predict", "predict_side", "schedule", "soft_cross_entropy", "train",
-    "train_seeds",
+    "evaluate_run", "follow", "is_first", "predict", "predict_side", "schedule",
+    "soft_cross_entropy", "train", "train_seeds",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,22 @@ from torch import Tensor
 
 from affectus.runs import Epoch, sync
 from affectus.training.learner import Learner, fixed_names
+from affectus.training.together import ALONE, Team
 
 _KEPT = 2
 _SCHEMA = 1
 
 
-def save_state(folder: Path, learner: Learner, origin: Mapping[str, Any]) -> None:
+def save_state(
+    folder: Path, learner: Learner, origin: Mapping[str, Any], random_states: Sequence[Tensor]
+) -> None:
     """Write the state after an epoch, complete or not at all; older ones but one are removed.
 
     `origin` is what the state came from and depends on: `load_state` wants the same.
+    `random_states` are those of torch in each process.
     """
-    data = safetensors.torch.save(_tensors(learner), {"facts": json.dumps(_facts(learner, origin))})
+    facts = _facts(learner, origin, len(random_states))
+    data = safetensors.torch.save(_tensors(learner, random_states), {"facts": json.dumps(facts)})
     digest = hashlib.sha256(data).hexdigest()[:16]
     path = folder / f"state-{learner.epoch:04d}-{digest}.safetensors"
     temporary = folder / ".state.tmp"
@@ -51,7 +56,11 @@ def save_state(folder: Path, learner: Learner, origin: Mapping[str, Any]) -> Non
 
 
 def load_state(
-    folder: Path, learner: Learner, origin: Mapping[str, Any], notice: Callable[[str], None]
+    folder: Path,
+    learner: Learner,
+    origin: Mapping[str, Any],
+    notice: Callable[[str], None],
+    team: Team = ALONE,
 ) -> bool:
     """Bring a fresh learner to the last whole state of a fold; False if there is none.
 
@@ -67,12 +76,12 @@ def load_state(
             notice(f"{path}: made from other data or by another version; passed over.")
             continue
         for what, before in facts["machine"].items():
-            if (now := _machine()[what]) != before:
+            if (now := _machine(team.size)[what]) != before:
                 notice(
                     f"{path}: made with {what} {before}, now {now}: the weights will not be those "
                     f"of an undisturbed run to the last bit."
                 )
-        _restore(learner, facts, tensors)
+        _restore(learner, facts, tensors, team.rank)
         return True
     return False
 
@@ -108,7 +117,7 @@ def _read(
     return facts, tensors
 
 
-def _tensors(learner: Learner) -> dict[str, Tensor]:
+def _tensors(learner: Learner, random_states: Sequence[Tensor]) -> dict[str, Tensor]:
     parts = {
         "network": learner.network.state_dict(),
         "average": learner.average.state_dict(),
@@ -125,17 +134,22 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
         for name, value in learner.optimiser.state.get(parameter, {}).items():
             if value is not None:
                 named[f"optimiser.{number}.{name}"] = value
-    named["random.torch"] = torch.get_rng_state()
+    for rank, state in enumerate(random_states):
+        named[_random_name(rank)] = state
     named["best_scores"] = torch.from_numpy(learner.best_scores)
     return {name: value.detach().cpu().contiguous() for name, value in named.items()}
 
 
-def _facts(learner: Learner, origin: Mapping[str, Any]) -> dict[str, Any]:
+def _random_name(rank: int) -> str:
+    return f"random.torch.{rank}" if rank else "random.torch"
+
+
+def _facts(learner: Learner, origin: Mapping[str, Any], n_processes: int) -> dict[str, Any]:
     plateau = learner.plateau
     return {
         "schema": _SCHEMA,
         "origin": origin,
-        "machine": _machine(),
+        "machine": _machine(n_processes),
         "epoch": learner.epoch,
         "step": learner.step,
         "best_standing": learner.best_standing,
@@ -147,7 +161,9 @@ def _facts(learner: Learner, origin: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _restore(learner: Learner, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def _restore(
+    learner: Learner, facts: Mapping[str, Any], tensors: Mapping[str, Tensor], rank: int
+) -> None:
     def part(name: str) -> dict[str, Tensor]:
         prefix = f"{name}."
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -166,7 +182,8 @@ def _restore(learner: Learner, facts: Mapping[str, Any], tensors: Mapping[str, T
                 # Laid out as the parameter is: kernels for another layout may round differently.
                 value = torch.empty_like(parameter).copy_(value)
             learner.optimiser.state[parameter][name] = value
-    torch.set_rng_state(tensors["random.torch"])
+    if _random_name(rank) in tensors:  # or there are more processes now, which was told
+        torch.set_rng_state(tensors[_random_name(rank)])
     learner.best_scores = tensors["best_scores"].numpy()
     learner.epoch, learner.step = facts["epoch"], facts["step"]
     learner.best_standing = (facts["best_standing"][0], facts["best_standing"][1])
@@ -177,6 +194,11 @@ def _restore(learner: Learner, facts: Mapping[str, Any], tensors: Mapping[str, T
     learner.history = [Epoch(**line) for line in facts["history"]]
 
 
-def _machine() -> dict[str, Any]:
+def _machine(n_processes: int) -> dict[str, Any]:
     """Return what decides how sums are rounded."""
-    return {"threads": torch.get_num_threads(), "torch": torch.__version__, "numpy": np.__version__}
+    return {
+        "threads": torch.get_num_threads(),
+        "processes": n_processes,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

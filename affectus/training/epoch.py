@@ -24,6 +24,7 @@ from affectus.experiment import AugmentationConfig, Experiment, TrainingConfig
 from affectus.training.learner import Learner
 from affectus.training.losses import soft_cross_entropy
 from affectus.training.optimising import follow, limit_norms, schedule, set_rate
+from affectus.training.together import ALONE, Team, tell_copies, train_together
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Lesson:
 
     `total` is how many steps all epochs have; `fill` [D] is the mean frame, `bands` are the mel
     bands, `groups` [N] those that are drawn alike, `weights` [K] the labels'. `is_sound` says that
-    frames are samples of sound.
+    frames are samples of sound; `forward` is the network, or what a `team` of processes calls.
     """
 
     fold: str
@@ -46,6 +47,8 @@ class Lesson:
     groups: NDArray[np.intp] | None
     weights: Tensor | None
     is_sound: bool
+    forward: nn.Module
+    team: Team
 
 
 def plan_lesson(
@@ -54,6 +57,7 @@ def plan_lesson(
     training: Examples,
     learner: Learner,
     bands: Bands | None,
+    team: Team = ALONE,
 ) -> Lesson:
     """Return what a fold's epochs need; what is fitted is fitted on its training clips."""
     config, n_labels = experiment.training, len(experiment.scheme.labels)
@@ -71,6 +75,8 @@ def plan_lesson(
         groups=groups,
         weights=class_weights(training, n_labels, draws) if config.class_weights else None,
         is_sound=learner.network.takes_raw,
+        forward=train_together(learner.network, team),
+        team=team,
     )
 
 
@@ -84,11 +90,11 @@ def run_epoch(learner: Learner, lesson: Lesson) -> tuple[float, float]:
     batches = training_batches(
         lesson.examples, lesson.n_labels, lesson.config.batch_size,
         lesson.augmentation, lesson.fill, learner.rng, lesson.bands, lesson.groups,
-        is_sound=lesson.is_sound,
+        is_sound=lesson.is_sound, part=(lesson.team.rank, lesson.team.size),
     )  # fmt: skip
     for batch in batches:
         rate = _set_rate(learner, lesson)
-        losses.append(_step(learner, lesson, batch) * len(batch.rows))
+        losses.append(_step(learner, lesson, batch) * batch.n_all)
     learner.epoch += 1
     return sum(losses) / len(lesson.examples), rate
 
@@ -105,23 +111,27 @@ def _step(learner: Learner, lesson: Lesson, batch: Batch) -> float:
     """Move the weights once; return the batch's mean loss."""
     config, network = lesson.config, learner.network
     learner.optimiser.zero_grad()
+    if lesson.team.size > 1:
+        tell_copies(network, round(len(batch.rows) / (batch.share * batch.n_all)))
     with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-        logits = network(batch.inputs)
+        logits = lesson.forward(batch.inputs)
     loss = soft_cross_entropy(
         logits.float(), batch.targets, lesson.weights, config.label_smoothing, batch.allowed,
         config.focal_gamma,
     )  # fmt: skip
-    if not torch.isfinite(loss):
+    total = lesson.team.add_up(loss * batch.share)
+    if not torch.isfinite(total):
         names = ", ".join(lesson.examples.clips[i].clip_id for i in batch.rows[:3])
         raise TrainingError(
-            f"{lesson.fold} step {learner.step}: the loss is {loss.item()}; expected a number. "
+            f"{lesson.fold} step {learner.step}: the loss is {total.item()}; expected a number. "
             f"Lower training.learning_rate, or look at {names}."
         )
-    loss.backward()  # type: ignore[no-untyped-call]
+    # Gradients are averaged over the processes, and should be summed.
+    (loss * (batch.share * lesson.team.size)).backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
     learner.optimiser.step()
     if config.max_norm:
         limit_norms(network, config.max_norm)
     learner.step += 1
     follow(learner.average, network, config.average, learner.step)
-    return loss.item()
+    return total.item()

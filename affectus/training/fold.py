@@ -20,10 +20,11 @@ from affectus.training.curves import draw_curves
 from affectus.training.doubts import find_doubts, measure_uar
 from affectus.training.epoch import plan_lesson, run_epoch
 from affectus.training.fitted import fit_in_one_go
-from affectus.training.judging import as_predictions, dev_scores, predict
+from affectus.training.judging import as_predictions, dev_scores, predict, predict_together
 from affectus.training.learner import create_learner
 from affectus.training.machine import describe_machine
 from affectus.training.sides import Sides, load_sides
+from affectus.training.together import ALONE, Team
 
 
 def train_fold(
@@ -34,24 +35,31 @@ def train_fold(
     provenance: dict[str, Any],
     report: Callable[[Epoch], None],
     notice: Callable[[str], None],
+    team: Team = ALONE,
 ) -> None:
     """Train a fold, or go on with it, and leave in its folder all that `affectus.runs` says.
+
+    Of a `team` of processes, the first one writes and reports.
 
     `notice` is told in words of every checkpoint that is passed over, and of results to doubt.
     """
     folder = run.fold_dir(split)
-    folder.mkdir(exist_ok=True)
+    if team.leads:
+        folder.mkdir(exist_ok=True)
     sides = load_sides(run.experiment, split, manifest, store)
     if models.is_fitted(str(run.experiment.model["name"])):
-        network, answers, line = fit_in_one_go(run, split, sides)
-        write_history([line], folder)
-        report(line)
-        _finish_fold(run, split, provenance, network, sides, answers, notice)
+        if team.leads:
+            network, answers, line = fit_in_one_go(run, split, sides)
+            write_history([line], folder)
+            report(line)
+            _finish_fold(run, split, provenance, network, sides, answers, notice)
         return
     config, labels = run.experiment.training, run.experiment.scheme.labels
-    learner, model_config = create_learner(run.experiment, sides.training, fold_number(split))
+    learner, model_config = create_learner(
+        run.experiment, sides.training, fold_number(split), team.rank
+    )
     lesson = plan_lesson(
-        run.experiment, split.fold, sides.training, learner, find_bands(run.experiment, store)
+        run.experiment, split.fold, sides.training, learner, find_bands(run.experiment, store), team
     )
     origin = {
         "fold": split.fold,
@@ -59,19 +67,20 @@ def train_fold(
     }
     if encoder := model_config.settings.get("weights"):
         origin["encoder"] = encoder
-    if load_state(folder, learner, origin, notice):
-        # What was written after that state is undone, so that all files are of one epoch.
-        models.save(learner.average, model_config, folder / "last.safetensors")
-        models.save(learner.best_network(), model_config, folder / "weights.safetensors")
-    write_history(learner.history, folder)
-    with (
-        (folder / "history.jsonl").open("a", encoding="utf-8") as history,
-        draw_curves(folder, learner.history, wanted=config.tensorboard) as draw,
-    ):
+    resumed = load_state(folder, learner, origin, notice, team)
+    team.expect_same(learner.step, str(folder))
+    if team.leads:
+        if resumed:
+            # What was written after that state is undone, so that all files are of one epoch.
+            models.save(learner.average, model_config, folder / "last.safetensors")
+            models.save(learner.best_network(), model_config, folder / "weights.safetensors")
+        write_history(learner.history, folder)
+    wanted = config.tensorboard and team.leads
+    with draw_curves(folder, learner.history, wanted=wanted) as draw:
         while learner.epoch < config.epochs and learner.since_best < config.patience:
             began = time.monotonic()
             loss, rate = run_epoch(learner, lesson)
-            answers = predict(learner.average, sides.dev, labels, split.fold)
+            answers = predict_together(learner.average, sides.dev, labels, split.fold, team)
             scores = dev_scores(answers)
             improved = learner.judge(scores["dev_uar"], scores["dev_nll"], answers.scores, config)
             line = Epoch(
@@ -79,17 +88,21 @@ def train_fold(
                 best=improved, seconds=round(time.monotonic() - began, 3),
             )  # fmt: skip
             learner.history.append(line)
+            random_states = team.random_states()
+            if not team.leads:
+                continue
             models.save(learner.average, model_config, folder / "last.safetensors")
             if improved:
                 models.save(learner.average, model_config, folder / "weights.safetensors")
-            history.write(json.dumps(line._asdict()) + "\n")
-            history.flush()
+            with (folder / "history.jsonl").open("a", encoding="utf-8") as history:
+                history.write(json.dumps(line._asdict()) + "\n")
             draw(line)
-            save_state(folder, learner, origin)
+            save_state(folder, learner, origin, random_states)
             report(line)
-    answers = as_predictions(sides.dev, labels, split.fold, learner.best_scores)
-    _finish_fold(run, split, provenance, learner.best_network(), sides, answers, notice)
-    drop_states(folder)
+    if team.leads:
+        answers = as_predictions(sides.dev, labels, split.fold, learner.best_scores)
+        _finish_fold(run, split, provenance, learner.best_network(), sides, answers, notice)
+        drop_states(folder)
 
 
 def _finish_fold(

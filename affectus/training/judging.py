@@ -36,6 +36,7 @@ from affectus.runs import Run, check_weights, read_provenance, write_json
 from affectus.store import FeatureStore
 from affectus.training.checks import leave_out
 from affectus.training.pooling import average_predictions, describe_spread
+from affectus.training.together import Team
 
 _OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "train_uar", "label_sets", "cautions")
 
@@ -199,6 +200,25 @@ def predict(
     for batch in ordered_batches(examples, len(labels), batch_size):
         scores[batch.rows] = torch.softmax(network(batch.inputs).double(), 1).numpy()
     return as_predictions(examples, labels, fold, scores)
+
+
+def predict_together(
+    network: Network, examples: Examples, labels: Sequence[str], fold: str, team: Team
+) -> Predictions:
+    """Return what `predict` does, each process of a team having answered some of the clips."""
+    if team.size == 1:
+        return predict(network, examples, labels, fold)
+    rows = np.arange(len(examples))[team.rank :: team.size]
+    part = replace(
+        examples,
+        clips=tuple(examples.clips[row] for row in rows),
+        frames=tuple(examples.frames[row] for row in rows),
+        labels=examples.labels[rows],
+    )
+    scores = np.zeros((len(examples), len(labels)))
+    if len(rows):
+        scores[rows] = predict(network, part, labels, fold).scores
+    return as_predictions(examples, labels, fold, team.add_up_scores(scores))
 
 
 def as_predictions(

@@ -68,12 +68,17 @@ class Learner:
 
 
 def create_learner(
-    experiment: Experiment, training: Examples, fold_number: int
+    experiment: Experiment, training: Examples, fold_number: int, rank: int = 0
 ) -> tuple[Learner, ModelConfig]:
-    """Return a learner before its first step; the seed and the number of the fold decide it."""
+    """Return a learner before its first step; the seed and the number of the fold decide it.
+
+    Of several processes, each (`rank`) draws its own dropout; all else is the same.
+    """
     config = experiment.training
     torch.manual_seed(config.seed)
     network, model_config = _create_network(experiment, training)
+    if rank:
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, rank]).generate_state(1)[0]))
     return Learner(
         network,
         _copy(network),

@@ -12,6 +12,7 @@ from affectus.errors import ConfigError
 from affectus.experiment import Experiment
 from affectus.runs import Epoch, Run, begin_pool, member_name, open_run
 from affectus.training.running import Progress, train
+from affectus.training.together import join_team
 
 
 def train_seeds(
@@ -35,7 +36,23 @@ def train_seeds(
             f"seeds {', '.join(map(str, seeds)) or 'none'}; expected two or more, each once, 0 or "
             f"more. For one, use --set training.seed=SEED."
         )
-    folder = begin_pool(experiment, tuple(seeds), Path(runs_dir), resume)
+    with join_team() as team:
+        with team.leader_first():
+            if team.leads:
+                begin_pool(experiment, tuple(seeds), Path(runs_dir), resume)
+        folder = Path(runs_dir) / experiment.name
+        _train_each(experiment, seeds, folder, resume, on_epoch, options)
+    return open_run(folder)
+
+
+def _train_each(
+    experiment: Experiment,
+    seeds: Sequence[int],
+    folder: Path,
+    resume: bool,
+    on_epoch: Progress,
+    options: dict[str, Any],
+) -> None:
     for place, seed in enumerate(seeds):
 
         def report(
@@ -50,4 +67,3 @@ def train_seeds(
             training=msgspec.structs.replace(experiment.training, seed=seed),
         )
         train(one, folder, resume=resume, on_epoch=report, **options)
-    return open_run(folder)
