@@ -203,6 +203,37 @@ def test_sigterm_answers_what_was_taken_in(small_model, tmp_path):
     assert time.monotonic() - began < 30
 
 
+def test_sigterm_ends_it_in_time_whatever_clients_do(small_model, tmp_path):
+    served = Served(small_model, options=["--workers", "1"])
+    long = write_voice(tmp_path / "long.wav", 20.0)
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
+    over, statuses, idle = threading.Event(), set(), []
+
+    def hammer():
+        while not over.is_set():
+            with suppress(OSError):
+                statuses.add(served.post(long)[0])
+
+    threads = [threading.Thread(target=hammer) for _ in range(24)]
+    try:
+        for begun in ["", "POST ", head, head + "Content-Length: 100000\r\n\r\nRIFF"] * 5:
+            idle.append(served.connect())
+            idle[-1].sendall(begun.encode())
+        for thread in threads:
+            thread.start()
+        time.sleep(1.0)
+        began = time.monotonic()
+        assert served.stop() == 0
+        assert time.monotonic() - began < 20  # 10 s to drain, and a busy machine
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        for connection in idle:
+            connection.close()
+    assert statuses <= {0, 200, 503}
+
+
 # --- live --------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,6 @@ import mmap
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 import traceback
@@ -30,6 +29,7 @@ from affectus.model_folder import ModelFacts
 from affectus.predictor import Predictor, load_model
 from affectus.server.confinement import allow_item, confine
 from affectus.server.messages import (
+    NOTES_BYTES,
     Answer,
     Drop,
     Fault,
@@ -45,7 +45,6 @@ from affectus.server.messages import (
     pack,
 )  # fmt: skip
 
-NOTES = struct.Struct("<qq")  # the number of the item in hand, or -1; monotonic ns since when
 _RECEIVE = 1 << 20  # bytes at a time
 _STREAM_SECONDS = 3_600
 
@@ -56,7 +55,8 @@ def main() -> None:
     """Serve until the parent hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells everybody; the parent decides
     connection = socket.socket(fileno=int(sys.argv[1]))
-    notes = mmap.mmap(int(sys.argv[2]), NOTES.size)
+    notes = mmap.mmap(int(sys.argv[2]), NOTES_BYTES)
+    noted = memoryview(notes).cast("q")
     os.close(int(sys.argv[2]))
     sys.excepthook = _teller(connection)
     unpacker = Unpacker()
@@ -76,10 +76,11 @@ def main() -> None:
             service.streams.pop(message.stream, None)
             continue
         assert isinstance(message, Predict | Open | Feed | Finish)
-        NOTES.pack_into(notes, 0, message.number, time.monotonic_ns())
+        noted[1] = time.monotonic_ns()  # first: the parent never sees an item with another's time
+        noted[0] = message.number
         allow_item()
         connection.sendall(service.answer(message, body))
-        NOTES.pack_into(notes, 0, -1, 0)
+        noted[0] = -1
 
 
 def describe(facts: ModelFacts) -> dict[str, Any]:

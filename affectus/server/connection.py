@@ -57,7 +57,8 @@ class _Parser(h11.Connection):
 
     def _check_request(self, event: h11.Request) -> None:
         names = [name for name, _ in event.headers]
-        if len(names) > _MAX_HEADERS:
+        n_bytes = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
+        if len(names) > _MAX_HEADERS or n_bytes > HEADER_BYTES:  # h11 lets pass what came at once
             self._refuse("too many headers", 431)
         if b"content-length" in names and b"transfer-encoding" in names:
             self._refuse("two lengths")  # request smuggling: RFC 9112, 6.1
@@ -108,7 +109,8 @@ class Connection(H11Protocol):
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        transport: Any = self.transport
+        transport.linger()
 
     def pause_writing(self) -> None:
         """Note that the client does not read."""
@@ -120,10 +122,15 @@ class Connection(H11Protocol):
         self._blocked_since = None
         super().resume_writing()
 
-    def check(self, now: float) -> None:
-        """End the connection if its client has not kept a deadline."""
+    def check(self, now: float, *, stopping: bool = False) -> None:
+        """End the connection if its client has not kept a deadline.
+
+        When the service is `stopping`, also if it has not asked for anything: it came too late.
+        """
         if self._blocked_since is not None and now - self._blocked_since > _WRITE_SECONDS:
             self.transport.abort()
+        elif self.conn.their_state is h11.IDLE and stopping:
+            self.transport.close()
         elif self.conn.their_state is h11.IDLE:
             waiting = self.timeout_keep_alive_task is None  # else uvicorn watches it
             if waiting and now - self._began > _HEADER_SECONDS:
@@ -160,8 +167,14 @@ class _PoliteTransport:
     def close(self) -> None:
         if self.lingering or self._transport.is_closing():
             return
-        if not self._body_is_open() or not self._transport.can_write_eof():
+        if self._body_is_open():
+            self.linger()
+        else:
             self._transport.close()
+
+    def linger(self) -> None:
+        """Close as `close` does while more is sent to us."""
+        if self.lingering or self._transport.is_closing():
             return
         self.lingering = True
         self._transport.write_eof()

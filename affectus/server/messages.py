@@ -13,6 +13,10 @@ from typing import TypeAlias
 
 import msgspec
 
+# Of the memory that a child shares: the number of the item in hand, or -1, and monotonic ns when
+# it was begun.
+NOTES_BYTES = 16
+
 _LENGTHS = struct.Struct("<II")
 
 

@@ -24,6 +24,7 @@ import msgspec
 
 from affectus.console import say
 from affectus.server.messages import (
+    NOTES_BYTES,
     Answer,
     Drop,
     Fault,
@@ -38,13 +39,13 @@ from affectus.server.messages import (
     pack,
 )  # fmt: skip
 
-_NOTES_BYTES = 16  # of child.NOTES, which is not imported: it would bring the decoders along
 _DEPTH = 2  # items that a child has at a time
 _TRIES = 2  # times that an item may cost a child
 _BEHIND = 0.5  # jobs that wait, for each stream, where no more streams are taken
 _SECONDS = 60.0  # an item may be in hand
 _LOOK = 0.25  # s between two looks at what is in hand
 _LOST = "the stream's process ended. Begin the stream again."
+_STOPPED = "the service stopped before it was answered. Send it again in a moment."
 _PAUSES = (0.0, 0.0, 0.5, 2.0, 5.0)  # s before a child is started, by failed starts in a row
 
 
@@ -95,8 +96,11 @@ class _Child(asyncio.Protocol):
     @property
     def in_hand(self) -> tuple[int, float]:
         """The number of the item in hand, or -1, and for how many seconds."""
-        number, since = memoryview(self.notes).cast("q")[:2]
-        return number, (time.monotonic_ns() - since) / 1e9 if number >= 0 else 0.0
+        notes = memoryview(self.notes).cast("q")
+        number, since, again = notes[0], notes[1], notes[0]
+        if number < 0 or number != again:  # another was begun while we looked
+            return again, 0.0
+        return number, (time.monotonic_ns() - since) / 1e9
 
 
 class Pool:
@@ -142,6 +146,14 @@ class Pool:
         for child in list(self._children):
             await asyncio.to_thread(child.process.wait)
 
+    def give_up(self) -> None:
+        """Refuse what waits and what is in hand: the service stops, and its time is over."""
+        for child in self._children:
+            for job in (*child.jobs.values(), *child.waiting):
+                _refuse(job, "draining", _STOPPED)
+        for job in self._waiting:
+            _refuse(job, "draining", _STOPPED)
+
     def _run(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -154,8 +166,8 @@ class Pool:
             return
         ours, theirs = socket.socketpair()
         with tempfile.TemporaryFile() as file, theirs:
-            file.truncate(_NOTES_BYTES)
-            notes = mmap.mmap(file.fileno(), _NOTES_BYTES)
+            file.truncate(NOTES_BYTES)
+            notes = mmap.mmap(file.fileno(), NOTES_BYTES)
             memoryview(notes).cast("q")[0] = -1
             passed = (theirs.fileno(), file.fileno())
             command = [sys.executable, "-P", "-m", "affectus.server.child", *map(str, passed)]

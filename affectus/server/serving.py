@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Generator
+from typing import Any
 
 from affectus.errors import ConfigError
 from affectus.server.pool import Pool
@@ -88,14 +89,18 @@ async def _serve_with(settings: Settings, pool: Pool, listening: socket.socket) 
     )
     server = Server(config)
 
+    loop = asyncio.get_running_loop()
+
     def stop() -> None:
+        if not gate.draining:
+            loop.call_later(_DRAIN_SECONDS - 1, pool.give_up)
+            loop.call_later(_DRAIN_SECONDS + 1, _abort_all, server)
         gate.draining = True
         server.should_exit = True
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    watching = loop.create_task(_watch(server))
+    watching = loop.create_task(_watch(server, gate))
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     report(f"http://{shown}:{port} (Ctrl-C stops it)")
@@ -107,16 +112,23 @@ async def _serve_with(settings: Settings, pool: Pool, listening: socket.socket) 
             loop.remove_signal_handler(number)
 
 
-async def _watch(server: object) -> None:
+async def _watch(server: Any, gate: Any) -> None:
     """Look at every connection's deadlines."""
     from affectus.server.connection import Connection
 
     while True:
         await asyncio.sleep(1.0)
         now = time.monotonic()
-        for connection in list(server.server_state.connections):  # type: ignore[attr-defined]
+        for connection in list(server.server_state.connections):
             if isinstance(connection, Connection):
-                connection.check(now)
+                connection.check(now, stopping=gate.draining)
+
+
+def _abort_all(server: Any) -> None:
+    """End what is open still: clients that do not read, or that sent half a request."""
+    for connection in list(server.server_state.connections):
+        if connection.transport is not None:
+            connection.transport.abort()
 
 
 def _listen(settings: Settings) -> socket.socket:
