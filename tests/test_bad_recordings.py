@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from bad_recordings import CASES
+from served import Served, error_code
 from small_run import prepare
 
 from affectus.cli import run
@@ -136,3 +137,37 @@ def test_predict_names_each_bad_recording_with_its_code(folder, model, tmp_path)
         assert set(EXPECTED[case].split()[1:]) <= told[case], case
     assert not any("Traceback" in line for line in said)
     assert list(tmp_path.iterdir()) == []
+
+
+STATUS = {  # by what is wrong: not a recording, one too large, or one that cannot be used
+    "E1002": 415, "E1109": 415, "E1501": 413, "E1502": 413, "E1605": 413,
+}  # fmt: skip
+
+
+def test_the_service_refuses_each_bad_recording_with_its_code(folder, model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    served = Served(
+        model, options=["--workers", "1"], environment={"TMPDIR": str(tmp_path / "empty")}
+    )
+    said, told = {}, {}
+    try:
+        for case in CASES:
+            data = (folder / file_name(case)).read_bytes()
+            reply = served.post(data, f"/v1/predict?name={file_name(case)}")
+            if reply[0] == 200:
+                (answer,) = json.loads(reply[2])["predictions"]
+                said[case] = (200, "ok")
+                told[case] = {warning.split()[0] for warning in answer["warnings"]}
+            else:
+                said[case] = (reply[0], error_code(reply))
+    finally:
+        assert served.stop() == 0
+    assert said == {
+        name: (STATUS.get(code, 400), code) if name in REFUSED else (200, "ok")
+        for name, expected in EXPECTED.items()
+        for code in [expected.split()[0]]
+    }
+    for case, warnings in told.items():
+        assert set(EXPECTED[case].split()[1:]) <= warnings, case
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert "ended by an error" not in served.log

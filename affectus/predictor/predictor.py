@@ -67,6 +67,7 @@ class Predictor:
         abstain: float | None = None,
         smooth: bool = True,
         limits: Limits = Limits(),
+        name: str | None = None,
     ) -> Prediction:
         """Return the emotion of a file, its bytes, or a (waveform [T] or [T, C], rate in Hz) pair.
 
@@ -78,12 +79,12 @@ class Predictor:
 
         `labels`: "six", "seven" or "eight" in place of the model's own. `speaker`: the profile of
         who speaks, of `learn_speaker`. `abstain`: the score below which there is no answer; the
-        model's own by default, 0 for never.
+        model's own by default, 0 for never. `name`: what to call bytes, as a path names a file.
 
         Raises MediaError if the recording cannot be used.
         """
         settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
-        stream, frames = self._hear(source, settings)
+        stream, frames = self._hear(source, settings, name)
         if frames is None:
             return stream.conclude(None)
         return stream.conclude(self._network.logits([frames], speaker)[0])
@@ -241,7 +242,9 @@ class Predictor:
         labelling = Labelling(self.labels, labels, threshold)
         return Settings(labelling, make_grid(window, hop, limits), smooth, speaker, limits)
 
-    def _hear(self, source: Source, settings: Settings) -> tuple[Stream, Frames | None]:
+    def _hear(
+        self, source: Source, settings: Settings, name: str | None = None
+    ) -> tuple[Stream, Frames | None]:
         """Decode a recording into a stream; return it with the frames that are left to answer."""
         if isinstance(source, tuple):
             samples, rate = source
@@ -249,7 +252,7 @@ class Predictor:
             stream = Stream(self._network, self._detector, settings, rate, "array")
             stream.take(mono)
             return stream, stream.close()
-        name = "bytes" if isinstance(source, bytes) else str(source)
+        name = name or ("bytes" if isinstance(source, bytes) else str(source))
         with open_audio(source, name=name, limits=settings.limits) as decoding:
             stream = Stream(self._network, self._detector, settings, decoding.rate, name)
             for block in decoding.blocks:

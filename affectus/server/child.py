@@ -148,14 +148,14 @@ class _Service:
     def _do(self, message: Message, body: bytes) -> Any:
         match message:
             case Predict():
-                answer = self._models[message.model].predict(
+                return self._models[message.model].predict(
                     body,
                     window=message.window,
                     hop=message.hop,
                     labels=message.labels,
                     limits=self._limits,
+                    name=message.name,
                 )
-                return msgspec.structs.replace(answer, file=message.name)
             case Open():
                 self.streams[message.stream] = (
                     message.form,
