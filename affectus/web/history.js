@@ -16,7 +16,8 @@ const load = () => {
 
 const save = (entries) => {
   try {
-    localStorage.setItem(KEY, JSON.stringify(entries.slice(0, MOST)));
+    if (!entries.length) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, JSON.stringify(entries.slice(0, MOST)));
   } catch { /* private windows may keep nothing */ }
 };
 
