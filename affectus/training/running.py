@@ -31,6 +31,7 @@ from affectus.training.checks import (
 from affectus.training.fold import train_fold
 from affectus.training.heard import check_encoder
 from affectus.training.learner import model_config_of
+from affectus.training.standardised import check_standardised
 from affectus.training.together import Team, join_team
 
 Progress = Callable[[Epoch, int, int], None]  # (what ended, epochs done, of all folds)
@@ -51,8 +52,8 @@ def train(
     epoch; the weights are then those of an undisturbed run, to the last bit. What is passed over
     on the way, and results that look too good, are told on standard error. `allow_incomplete`
     trains although clips of a published corpus are missing, `allow_leak` although a split shares
-    speakers or recordings, or an encoder was trained on these corpora; both are recorded, and
-    printed by every report. Processes that torchrun started train together; the first one writes
+    speakers or recordings, an encoder was trained on these corpora, or imported features were
+    standardised by all clips; each is recorded, and printed by every report. Processes that torchrun started train together; the first one writes
     and reports.
 
     Raises AuditError, SplitError, StoreError, ConfigError or TrainingError before the first step.
@@ -130,11 +131,16 @@ def _check(
     fingerprints = store.fingerprints(features)
     near = near_pairs(manifest, store, features, fingerprints, audio)
     cautions += find_uncompared(manifest, fingerprints)
+    chosen = choose_splits(manifest, experiment)
+    seen: list[str] = []
+    if imported:
+        seen = check_standardised(manifest, chosen, store, features, allow_leak=allow_leak)
+        cautions += seen
     splits = []
-    for split in choose_splits(manifest, experiment):
+    for split in chosen:
         leaks = check_split(manifest, split, audio=audio, near=near, allow_leak=allow_leak)
         cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
-        splits.append(replace(split, leaky=split.leaky or bool(leaks) or known))
+        splits.append(replace(split, leaky=split.leaky or bool(leaks or seen) or known))
     check_training(experiment)
     models.create_model(model_config_of(experiment, n_features))  # or refuse it here
     provenance = {"manifest_sha256": manifest.sha256, **origin, "cautions": cautions}
