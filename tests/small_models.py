@@ -15,6 +15,7 @@ SMALL = {
     "cnn_pooling_lstm": {"channels": [4, 8, 8], "n_hidden": [8, 8], "n_dense": [16, 8]},
     "branched_lstm": {"n_face": 6, "n_hidden": 16, "n_heads": 2, "n_dense": [16, 16, 16]},
     "tcn": {"n_filters": 8},
+    "superb": {"n_hidden": 64},
     "logistic": {},
     "svm": {"n_support": 12},
 }

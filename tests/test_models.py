@@ -200,6 +200,7 @@ def test_the_default_networks_have_the_documented_sizes():
         "cnn_pooling_lstm": 1_507_176,
         "branched_lstm": 711_688,
         "tcn": 380_040,
+        "superb": 18_696,  # 64 x 256 + 256, 256 x 8 + 8
         "logistic": 64 * 8 + 8,
         "svm": 8,  # and 64 + 8 for each support vector
     }

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from affectus.encoders.known import check_heard, find_known
+from affectus.encoders import known
+from affectus.encoders.known import check_heard, find_known, tell_licence
 from affectus.errors import ConfigError, LimitError, MediaError
 from affectus.features import create_extractor, describe_extractor, restore_extractor
 
@@ -240,6 +241,7 @@ def test_more_sound_than_the_network_hears_at_once_is_refused():
         ("speechbrain/emotion-recognition-wav2vec2-IEMOCAP", {"iemocap"}),
         ("superb/hubert-large-superb-er", {"iemocap"}),
         ("ehcalabres/wav2vec2-lg-xlsr-en-speech-emotion-recognition", {"ravdess"}),
+        ("firdhokk/speech-emotion-recognition-with-facebook-wav2vec2-large-xlsr-53", {"tess"}),
         ("r-f/wav2vec-english-speech-emotion-recognition", {"ravdess", "savee", "tess"}),
     ],
 )
@@ -257,6 +259,30 @@ def test_encoders_that_heard_emotion_corpora_are_known_by_name(name, heard):
 def test_encoders_of_plain_speech_have_heard_none(name):
     assert check_heard((name,), ("ravdess", "cremad")) == ([], [])
     assert find_known(name).licence
+
+
+def test_every_entry_says_where_it_is_said_or_that_it_is_not_confirmed():
+    entries = known._entries()
+    assert all(entry.source and entry.licence for entry in entries)
+    unlinked = [e.match[0] for e in entries if "/" not in e.source and not e.unconfirmed]
+    assert unlinked == []
+    # A name is found by the first entry that it contains: none may stand behind a shorter one.
+    names = [(place, part) for place, entry in enumerate(entries) for part in entry.match]
+    hidden = [
+        (later, earlier)
+        for place, later in names
+        for before, earlier in names
+        if before < place and earlier in later
+    ]
+    assert hidden == []
+
+
+def test_a_licence_says_whether_it_is_confirmed():
+    assert tell_licence("microsoft/wavlm-large").startswith("CC BY-SA 3.0 by the model's card, MIT")
+    assert tell_licence("openai/whisper-small") == (
+        "Apache 2.0 (not confirmed by its publisher's page)"
+    )
+    assert tell_licence("/home/me/my-network") == "as its owner says"
 
 
 def test_emotion2vec_base_has_not_heard_ravdess():

@@ -18,12 +18,24 @@ _ANY = "*"
 
 
 class KnownEncoder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of known.toml. `heard` holds '*' where some corpora, not known which, were."""
+    """An entry of known.toml. `heard` holds '*' where some corpora, not known which, were.
+
+    `unconfirmed`: the publisher's own page was not seen to say so.
+    """
 
     match: tuple[str, ...]
     heard: tuple[str, ...]
     licence: str
     source: str
+    unconfirmed: bool = False
+
+
+def tell_licence(*names: str) -> str:
+    """Return the licence of an encoder's weights in words, for a model's card."""
+    known = find_known(*names)
+    if known is None:
+        return "as its owner says"
+    return known.licence + (" (not confirmed by its publisher's page)" if known.unconfirmed else "")
 
 
 def find_known(*names: str) -> KnownEncoder | None:

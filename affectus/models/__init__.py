@@ -32,6 +32,7 @@ from affectus.models.inputs import Inputs
 from affectus.models.parallel_cnn_lstm import ParallelCNNLSTM
 from affectus.models.speech_encoder import SpeechEncoder
 from affectus.models.stacked_cnn_lstm import StackedCNNLSTM
+from affectus.models.superb import Superb
 from affectus.models.tcn import TCN
 
 __all__ = [
@@ -57,6 +58,7 @@ _MODELS: dict[str, type[nn.Module]] = {
     "cnn_pooling_lstm": CNNPoolingLSTM,
     "branched_lstm": BranchedLSTM,
     "tcn": TCN,
+    "superb": Superb,
     "speech_encoder": SpeechEncoder,
     **linear.FITTED,
 }
