@@ -53,8 +53,8 @@ def train(
     on the way, and results that look too good, are told on standard error. `allow_incomplete`
     trains although clips of a published corpus are missing, `allow_leak` although a split shares
     speakers or recordings, an encoder was trained on these corpora, or imported features were
-    standardised by all clips; each is recorded, and printed by every report. Processes that torchrun started train together; the first one writes
-    and reports.
+    standardised by all clips; each is recorded, and printed by every report. Processes that
+    torchrun started train together; the first one writes and reports.
 
     Raises AuditError, SplitError, StoreError, ConfigError or TrainingError before the first step.
     """
