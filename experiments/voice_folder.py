@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 TOLERANCE = 2e-2  # of a logit: the hidden layer is kept in half precision
 COVERAGE = "0.8"  # the share of clips, the surest ones, that an answer is given to
+WORDS = {
+    "louder": "12 dB louder, clipped at full scale",
+    "quieter": "12 dB quieter",
+    "telephone": "through 8 kHz",
+    "mp3": "MP3 at 16 kHz",
+    "later": "0.2 s of silence before",
+    "cut": "the first 0.2 s cut",
+}
 FILES = ("model.onnx", "weights.safetensors", "MODEL_CARD.md")
 
 
@@ -174,7 +182,8 @@ def write_card(
     )
     elsewhere = "\n".join(
         f"| {name} | {each['n_clips']:,} | {len(each['labels'])} | "
-        f"{1 / len(each['labels']):.3f} | {_scored(each['strict'])} | {_scored(each['adapted'])} |"
+        f"{1 / len(each['labels']):.3f} | {_scored(each['strict'])} | {_scored(each['adapted'])} | "
+        f"{each['ece']:.3f} |"
         for name, each in across.items()
     )
     groups = "\n".join(
@@ -189,13 +198,16 @@ def write_card(
         f"| {float(share):.0%} | {each['error']:.3f} | {each['threshold']:.3f} |"
         for share, each in own["risk"].items()
     )
-    changed = ", ".join(f"{kind} {share:.1%}" for kind, share in own["changed"].items())
+    changed = "\n".join(
+        f"| {WORDS[kind]} | {share:.1%} | {own['altered'][kind]:.3f} |"
+        for kind, share in own["changed"].items()
+    )
     return CARD.format(
         unheard=unheard,
         elsewhere=elsewhere,
         groups=groups,
         known=known,
-        known_head=" | ".join(f"{n} clips" for n in own["known"]),
+        known_head=" | ".join(own["known"]),
         known_rule="|".join("---" for _ in own["known"]),
         strict=f"{own['strict'][0]:.3f}",
         recall=recall,

@@ -28,7 +28,8 @@ from voice_rows import ALTERED, load_rows
 
 from affectus.corpora import load_corpus
 from affectus.emotions import label_scheme
-from affectus.manifest import Clip, natural_key
+from affectus.errors import SplitError
+from affectus.manifest import Clip, Manifest, natural_key
 from affectus.metrics import (
     confusion_matrix,
     confusions_by_group,
@@ -36,6 +37,7 @@ from affectus.metrics import (
     speaker_interval,
     uar,
 )
+from affectus.splits import make_splits
 
 LABELS = label_scheme("eight").labels
 SHARES = {"ravdess": 0.6, "nemo": 0.4 / 3, "banglaser": 0.4 / 3, "tess": 0.4 / 3}
@@ -95,7 +97,9 @@ def main() -> None:
     if given.step in (None, "judge"):
         write_json(given.work / "judged.json", judge(corpora, given.work))
     if given.step in (None, "across"):
-        write_json(given.work / "across.json", judge_across(corpora))
+        judged = json.loads((given.work / "judged.json").read_text())
+        found = judge_across(corpora, judged["ravdess"]["temperature"])
+        write_json(given.work / "across.json", found)
     if given.step in (None, "ship"):
         from voice_folder import write_folder
 
@@ -143,8 +147,14 @@ def judge(corpora: Mapping[str, Corpus], work: Path) -> dict[str, Any]:
         name: {key: np.zeros((len(corpus.clips), N_LABELS)) for key in _kinds(corpus)}
         for name, corpus in corpora.items()
     }
+    splits = make_splits(Manifest(tuple(corpora["ravdess"].clips)), "sequential-5fold")
     for fold in range(N_FOLDS):
         held = {name: corpus.parts(N_FOLDS)[fold] for name, corpus in corpora.items()}
+        tested = np.array([clip.clip_id for clip in corpora["ravdess"].clips])[held["ravdess"]]
+        if set(tested) != set(splits[fold].test):
+            raise SplitError(
+                f"fold {fold + 1}: not the test side of sequential-5fold; expected it."
+            )
         ensemble = fit_ensemble(materials(corpora, held), N_MEMBERS)
         for name, corpus in corpora.items():
             for kind in _kinds(corpus):
@@ -262,8 +272,11 @@ def find_temperature(corpus: Corpus, logits: Logits, among: Mask) -> float:
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
-def judge_across(corpora: Mapping[str, Corpus]) -> dict[str, Any]:
-    """Return how each corpus is answered by a model that heard the others alone."""
+def judge_across(corpora: Mapping[str, Corpus], temperature: float) -> dict[str, Any]:
+    """Return how each corpus is answered by a model that heard the others alone.
+
+    Scores are tempered as those of the model that ships.
+    """
     found = {}
     for name, corpus in corpora.items():
         others = {other: each for other, each in corpora.items() if other != name}
@@ -273,9 +286,11 @@ def judge_across(corpora: Mapping[str, Corpus]) -> dict[str, Any]:
         kept = np.isin(corpus.labels, np.flatnonzero(shared))
         strict = ensemble.logits(corpus.rows())
         adapted = adapted_logits(ensemble, corpus, corpus.rows(), everyone, None, 0)
+        scores = softmax(np.where(shared, strict, -np.inf), temperature)[kept]
         found[name] = {
             "labels": [label for label, here in zip(LABELS, shared, strict=True) if here],
             "n_clips": int(kept.sum()),
+            "ece": expected_calibration_error(corpus.labels[kept], scores),
         } | {
             kind: interval(corpus, np.where(shared, logits, -np.inf), kept)
             for kind, logits in (("strict", strict), ("adapted", adapted))
