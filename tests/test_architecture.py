@@ -33,7 +33,7 @@ LEVELS = [
     {"corpora", "audit", "splits", "features", "models", "experiment"},
     {"synthesis", "extraction", "feature_files", "describe", "batches", "evaluation", "runs"},
     {"training", "export", "predictor", "report"},
-    {"demo", "fusion", "notebook", "server"},
+    {"demo", "fusion", "live", "notebook", "server"},
     {"cli"},
     {"__main__", "__init__"},
 ]

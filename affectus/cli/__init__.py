@@ -14,6 +14,7 @@ from affectus.cli import (  # noqa: F401 (they add commands)
     corpora,
     evaluating,
     features,
+    live,
     service,
     training,
 )

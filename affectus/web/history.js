@@ -58,7 +58,7 @@ export const showHistory = () => {
     const when = new Date(entry.when);
     return make("tr", {},
       make("td", { class: "name" }, entry.file),
-      make("td", {}, make("span", { class: `swatch ${tone(entry.emotion)}`, "aria-hidden": "true" }), short(entry)),
+      make("td", { class: "answer" }, make("span", { class: `swatch ${tone(entry.emotion)}`, "aria-hidden": "true" }), short(entry)),
       make("td", {}, best),
       make("td", {}, entry.model),
       make("td", {}, Number.isNaN(when.getTime()) ? "" : when.toLocaleString([], { dateStyle: "short", timeStyle: "short" })),

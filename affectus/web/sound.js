@@ -61,7 +61,7 @@ const bands = (model, segments, duration, seek) => {
     const best = segment.emotion ? percent(segment.scores[segment.emotion] ?? 0) : "";
     const label = `${short(segment)}, ${clock(segment.start)} to ${clock(segment.end)} ${best}`;
     const band = make("button", { type: "button", class: `band ${tone(segment.emotion)}`, "aria-label": `Play: ${label}`, title: label,
-      onclick: () => seek(segment.start, segment.end) }, short(segment));
+      onclick: () => seek(segment.start, segment.end) }, make("span", {}, short(segment)));
     band.style.flexGrow = String(Math.max(0.01, segment.end - segment.start));
     band.style.flexBasis = "0";
     row.append(band);
