@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from affectus.errors import ModelError, nearest
+
+if TYPE_CHECKING:  # the service looks for its models before it starts the children that load them
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCHEMA = 1
 PRETRAINED = Path(__file__).parent / "pretrained"  # the models that ship

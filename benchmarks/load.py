@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 _MAX_CONNECTIONS = 512
+_PATIENCE = 10.0  # s for the last answers
 
 
 def post(body: bytes, port: int, path: str = "/v1/predict") -> bytes:
@@ -85,14 +86,19 @@ class _Load:
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         self._port, self._requests = port, requests
         self._free: list[_Client] = []
+        self._clients: set[_Client] = set()
         self._n_clients = self._n_open = 0
         self._outcome = Outcome()
         self._idle = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
         self._queue: list[tuple[float, bytes]] = []
+        self._ends = 0.0  # until then, who has an answer asks again
 
     def answered(self, client: _Client, status: int, due: float) -> None:
         self._outcome.seconds.setdefault(status, []).append(self._clock() - due)
+        if self._clock() < self._ends:
+            client.send(self._clock(), self._requests[id(client) % len(self._requests)])
+            return
         self._n_open -= 1
         if self._queue and not client.transport.is_closing():
             client.send(*self._queue.pop(0))
@@ -103,11 +109,14 @@ class _Load:
 
     def closed(self, client: _Client, busy: bool) -> None:
         self._n_clients -= 1
+        self._clients.discard(client)
         if client in self._free:
             self._free.remove(client)
         if busy:
             self._outcome.lost += 1
             self._n_open -= 1
+            if not self._n_open:
+                self._idle.set()
 
     async def run(self, rate: float, seconds: float) -> Outcome:
         """Begin `rate` requests a second; return when all are answered."""
@@ -128,22 +137,47 @@ class _Load:
                 client.send(due, request)
             else:
                 self._queue.append((due, request))
-        await asyncio.wait_for(self._idle.wait(), 30)
+        return await self._finish(began)
+
+    async def run_closed(self, n_clients: int, seconds: float) -> Outcome:
+        """Let so many clients ask, each again when it has its answer."""
+        began = self._clock()
+        self._ends = began + seconds
+        for number in range(n_clients):
+            client = await self._connect()
+            self._n_open += 1
+            client.send(self._clock(), self._requests[number % len(self._requests)])
+        return await self._finish(began)
+
+    async def _finish(self, began: float) -> Outcome:
+        try:
+            await asyncio.wait_for(self._idle.wait(), _PATIENCE)
+        except TimeoutError:
+            self._outcome.lost += self._n_open
+        # Answers count over the time of sending, and over what those that waited took longer.
         self._outcome.duration = self._clock() - began
-        for client in list(self._free):
-            client.transport.close()
+        for client in list(self._clients):
+            client.transport.abort()
         return self._outcome
 
     async def _connect(self) -> _Client:
         self._n_clients += 1
         loop = asyncio.get_running_loop()
         _, client = await loop.create_connection(lambda: _Client(self), "127.0.0.1", self._port)
+        self._clients.add(client)
         return client
 
 
 async def send_load(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Outcome:
     """Send `rate` of the requests a second, in turn, for so long."""
     return await _Load(port, requests).run(rate, seconds)
+
+
+async def send_closed(
+    port: int, requests: Sequence[bytes], n_clients: int, seconds: float
+) -> Outcome:
+    """Let so many clients ask one after another for so long."""
+    return await _Load(port, requests).run_closed(n_clients, seconds)
 
 
 # --- streams -----------------------------------------------------------------------------------

@@ -55,7 +55,6 @@ async def _serve_with(settings: Settings, pool: Pool, listening: socket.socket) 
     from affectus.server.counters import Counters
     from affectus.server.gate import Gate, report
     from affectus.server.routes import Service, make_app
-    from affectus.server.runs import run_routes
     from affectus.server.streams import Streams, stream_route
 
     class Server(uvicorn.Server):
@@ -68,6 +67,8 @@ async def _serve_with(settings: Settings, pool: Pool, listening: socket.socket) 
     counters = Counters()
     more: list[BaseRoute] = [stream_route(Streams(settings, pool, counters))]
     if settings.runs_dir is not None:
+        from affectus.server.runs import run_routes
+
         more += run_routes(settings.runs_dir)
     app = make_app(Service(settings, pool, counters), more)
     gate = Gate(app, settings, pool, counters)
