@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from affectus.batches.ahead import prepare_ahead
 from affectus.batches.augmentation import (
     apply_change,
     augment,
@@ -39,7 +40,7 @@ from affectus.models import Inputs
 __all__ = [
     "Bands", "Batch", "Examples", "allow_labels", "augment", "class_weights", "collate",
     "expected_draws", "find_groups", "find_label_sets", "fit_normalisation", "load_examples",
-    "ordered_batches", "training_batches", "with_votes",
+    "move_batch", "ordered_batches", "pin_batch", "prepare_ahead", "training_batches", "with_votes",
 ]  # fmt: skip
 
 _MULTIPLE = 16  # frames
@@ -58,6 +59,25 @@ class Batch(NamedTuple):
     allowed: Tensor | None = None
     share: float = 1.0
     n_all: int = 0
+
+
+def move_batch(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch on a device; a copy from pinned memory does not wait."""
+
+    def moved(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.to(device, non_blocking=True)
+
+    return batch._replace(
+        inputs=Inputs(*map(moved, batch.inputs)),  # type: ignore[arg-type]
+        targets=batch.targets.to(device, non_blocking=True),
+        allowed=moved(batch.allowed),
+    )
+
+
+def pin_batch(batch: Batch) -> Batch:
+    """Return a batch whose inputs lie in pinned memory, from which a GPU copies by itself."""
+    inputs = Inputs(*(None if t is None else t.pin_memory() for t in batch.inputs))  # type: ignore[arg-type]
+    return batch._replace(inputs=inputs, targets=batch.targets.pin_memory())
 
 
 def training_batches(

@@ -39,7 +39,8 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     `average` is the decay of the running average of weights that is judged and kept (0: none). The
     best epoch has the highest dev UAR, averaged over it and the `smooth` - 1 before: with a hundred
     dev clips, one epoch's is luck. `patience` epochs without a better one end it. `precision` is
-    bf16 or float32; dev and test are always judged in float32.
+    bf16, fp16 (whose gradients are scaled) or float32; dev and test are always judged in float32.
+    `device` auto is CUDA where there is one, else the CPU.
 
     `optimiser` has `momentum` and `nesterov` where it is sgd. `weight_decay` is decoupled in adamw
     (Loshchilov and Hutter 2019); in adam and sgd it is an L2 penalty of half of it times the square
@@ -83,7 +84,8 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
     smooth: Annotated[int, Meta(ge=1)] = 5
     patience: Annotated[int, Meta(ge=1)] = 20
-    precision: Literal["bf16", "float32"] = "bf16"
+    precision: Literal["bf16", "fp16", "float32"] = "bf16"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     tensorboard: bool = False
     seed: Seed = 0
 

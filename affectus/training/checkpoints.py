@@ -76,7 +76,7 @@ def load_state(
             notice(f"{path}: made from other data or by another version; passed over.")
             continue
         for what, before in facts["machine"].items():
-            if (now := _machine(team.size)[what]) != before:
+            if (now := _machine(learner, team.size).get(what)) != before:
                 notice(
                     f"{path}: made with {what} {before}, now {now}: the weights will not be those "
                     f"of an undisturbed run to the last bit."
@@ -136,6 +136,8 @@ def _tensors(learner: Learner, random_states: Sequence[Tensor]) -> dict[str, Ten
                 named[f"optimiser.{number}.{name}"] = value
     for rank, state in enumerate(random_states):
         named[_random_name(rank)] = state
+    if learner.device.type == "cuda":
+        named["random.cuda"] = torch.cuda.get_rng_state(learner.device)
     named["best_scores"] = torch.from_numpy(learner.best_scores)
     return {name: value.detach().cpu().contiguous() for name, value in named.items()}
 
@@ -149,11 +151,12 @@ def _facts(learner: Learner, origin: Mapping[str, Any], n_processes: int) -> dic
     return {
         "schema": _SCHEMA,
         "origin": origin,
-        "machine": _machine(n_processes),
+        "machine": _machine(learner, n_processes),
         "epoch": learner.epoch,
         "step": learner.step,
         "best_standing": learner.best_standing,
         "since_best": learner.since_best,
+        "scaler": learner.scaler.state_dict(),
         "plateau": [plateau.share, plateau.best, plateau.since_best],
         "random": learner.rng.bit_generator.state,
         "history": [epoch._asdict() for epoch in learner.history],
@@ -184,21 +187,26 @@ def _restore(
             learner.optimiser.state[parameter][name] = value
     if _random_name(rank) in tensors:  # or there are more processes now, which was told
         torch.set_rng_state(tensors[_random_name(rank)])
+    if learner.device.type == "cuda" and "random.cuda" in tensors and not rank:
+        torch.cuda.set_rng_state(tensors["random.cuda"], learner.device)
     learner.best_scores = tensors["best_scores"].numpy()
     learner.epoch, learner.step = facts["epoch"], facts["step"]
     learner.best_standing = (facts["best_standing"][0], facts["best_standing"][1])
     learner.since_best = facts["since_best"]
+    if facts.get("scaler"):
+        learner.scaler.load_state_dict(facts["scaler"])
     plateau = learner.plateau
     plateau.share, plateau.best, plateau.since_best = facts["plateau"]
     learner.rng.bit_generator.state = facts["random"]
     learner.history = [Epoch(**line) for line in facts["history"]]
 
 
-def _machine(n_processes: int) -> dict[str, Any]:
+def _machine(learner: Learner, n_processes: int) -> dict[str, Any]:
     """Return what decides how sums are rounded."""
     return {
         "threads": torch.get_num_threads(),
         "processes": n_processes,
+        "device": learner.device.type,
         "torch": torch.__version__,
         "numpy": np.__version__,
     }

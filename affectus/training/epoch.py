@@ -17,10 +17,14 @@ from affectus.batches import (
     class_weights,
     expected_draws,
     find_groups,
+    move_batch,
+    pin_batch,
+    prepare_ahead,
     training_batches,
 )
 from affectus.errors import TrainingError
 from affectus.experiment import AugmentationConfig, Experiment, TrainingConfig
+from affectus.training.devices import DTYPES
 from affectus.training.learner import Learner
 from affectus.training.losses import soft_cross_entropy
 from affectus.training.optimising import follow, limit_norms, schedule, set_rate
@@ -70,10 +74,14 @@ def plan_lesson(
         examples=training,
         n_labels=n_labels,
         total=math.ceil(len(training) / config.batch_size) * config.epochs,
-        fill=learner.network.mean.clone(),
+        fill=learner.network.mean.cpu().clone(),
         bands=bands,
         groups=groups,
-        weights=class_weights(training, n_labels, draws) if config.class_weights else None,
+        weights=(
+            class_weights(training, n_labels, draws).to(learner.device)
+            if config.class_weights
+            else None
+        ),
         is_sound=learner.network.takes_raw,
         forward=train_together(learner.network, team),
         team=team,
@@ -92,9 +100,11 @@ def run_epoch(learner: Learner, lesson: Lesson) -> tuple[float, float]:
         lesson.augmentation, lesson.fill, learner.rng, lesson.bands, lesson.groups,
         is_sound=lesson.is_sound, part=(lesson.team.rank, lesson.team.size),
     )  # fmt: skip
+    if learner.device.type == "cuda":
+        batches = prepare_ahead(batches, pin_batch)
     for batch in batches:
         rate = _set_rate(learner, lesson)
-        losses.append(_step(learner, lesson, batch) * batch.n_all)
+        losses.append(_step(learner, lesson, move_batch(batch, learner.device)) * batch.n_all)
     learner.epoch += 1
     return sum(losses) / len(lesson.examples), rate
 
@@ -113,7 +123,8 @@ def _step(learner: Learner, lesson: Lesson, batch: Batch) -> float:
     learner.optimiser.zero_grad()
     if lesson.team.size > 1:
         tell_copies(network, round(len(batch.rows) / (batch.share * batch.n_all)))
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+    dtype = DTYPES[config.precision]
+    with torch.autocast(learner.device.type, dtype, enabled=dtype != torch.float32):
         logits = lesson.forward(batch.inputs)
     loss = soft_cross_entropy(
         logits.float(), batch.targets, lesson.weights, config.label_smoothing, batch.allowed,
@@ -127,9 +138,12 @@ def _step(learner: Learner, lesson: Lesson, batch: Batch) -> float:
             f"Lower training.learning_rate, or look at {names}."
         )
     # Gradients are averaged over the processes, and should be summed.
-    (loss * (batch.share * lesson.team.size)).backward()  # type: ignore[no-untyped-call]
+    scaler = learner.scaler
+    scaler.scale(loss * (batch.share * lesson.team.size)).backward()  # type: ignore[no-untyped-call]
+    scaler.unscale_(learner.optimiser)
     nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-    learner.optimiser.step()
+    scaler.step(learner.optimiser)
+    scaler.update()
     if config.max_norm:
         limit_norms(network, config.max_norm)
     learner.step += 1

@@ -17,6 +17,7 @@ from affectus.store import FeatureStore
 from affectus.training.checkpoints import drop_states, load_state, save_state
 from affectus.training.checks import find_bands
 from affectus.training.curves import draw_curves
+from affectus.training.devices import describe_device
 from affectus.training.doubts import find_doubts, measure_uar
 from affectus.training.epoch import plan_lesson, run_epoch
 from affectus.training.fitted import fit_in_one_go
@@ -133,6 +134,7 @@ def _finish_fold(
         "n_dev": len(sides.dev),
         "train_uar": measure_uar(heard),
         "label_sets": sides.label_sets,
+        "device": describe_device(network.mean.device),
         **describe_machine(),
     }
     write_json(facts, folder / "provenance.json")

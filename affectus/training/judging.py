@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from affectus import models
 from affectus.adaptation import adapt, learn
-from affectus.batches import Examples, load_examples, ordered_batches
+from affectus.batches import Examples, load_examples, move_batch, ordered_batches
 from affectus.errors import EvaluationError, TrainingError
 from affectus.evaluation import (
     Evaluation,
@@ -194,11 +194,13 @@ def predict(
 ) -> Predictions:
     """Return a network's scores for examples, in float32, in the examples' order."""
     network.eval()
+    device = network.mean.device
     scores = np.zeros((len(examples), len(labels)))
     # A second of sound is sixteen thousand frames: fewer clips at once.
     batch_size = 8 if network.takes_raw else 64
     for batch in ordered_batches(examples, len(labels), batch_size):
-        scores[batch.rows] = torch.softmax(network(batch.inputs).double(), 1).numpy()
+        logits = network(move_batch(batch, device).inputs).cpu()
+        scores[batch.rows] = torch.softmax(logits.double(), 1).numpy()
     return as_predictions(examples, labels, fold, scores)
 
 

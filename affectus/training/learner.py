@@ -16,6 +16,7 @@ from affectus.batches import Examples, fit_normalisation
 from affectus.experiment import Experiment, TrainingConfig
 from affectus.models import ModelConfig, Network
 from affectus.runs import Epoch
+from affectus.training.devices import choose_device
 from affectus.training.optimising import Plateau, create_optimiser
 
 
@@ -25,13 +26,14 @@ class Learner:
 
     `average` is the running average of its weights, `best` the average of the best epoch and
     `best_scores` [N, K] what that said of the dev clips; `best_standing` is what it is best by.
-    `epoch` and `step` are how many are done.
+    `epoch` and `step` are how many are done. `scaler` scales the gradients of fp16.
     """
 
     network: Network
     average: Network
     optimiser: torch.optim.Optimizer
     plateau: Plateau
+    scaler: torch.amp.GradScaler
     rng: np.random.Generator
     epoch: int = 0
     step: int = 0
@@ -40,6 +42,11 @@ class Learner:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.network.mean.device
 
     def judge(
         self, dev_uar: float, dev_nll: float, scores: NDArray[np.float64], config: TrainingConfig
@@ -84,6 +91,7 @@ def create_learner(
         _copy(network),
         create_optimiser(network, config),
         Plateau(config.plateau_factor, config.plateau_patience),
+        torch.amp.GradScaler(network.mean.device.type, enabled=config.precision == "fp16"),
         np.random.default_rng([config.seed, fold_number]),
     ), model_config
 
@@ -107,6 +115,7 @@ def _create_network(experiment: Experiment, training: Examples) -> tuple[Network
         network.mean.copy_(mean)
         network.deviation.copy_(deviation)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(choose_device(experiment.training.device))
     return network, models.complete_config(config, network)
 
 

@@ -28,6 +28,7 @@ from affectus.training.checks import (
     leave_out,
     tell_left_out,
 )
+from affectus.training.devices import choose_device
 from affectus.training.fold import train_fold
 from affectus.training.heard import check_encoder
 from affectus.training.learner import model_config_of
@@ -142,6 +143,7 @@ def _check(
         cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
         splits.append(replace(split, leaky=split.leaky or bool(leaks or seen) or known))
     check_training(experiment)
+    choose_device(experiment.training.device)  # or refuse it here
     models.create_model(model_config_of(experiment, n_features))  # or refuse it here
     provenance = {"manifest_sha256": manifest.sha256, **origin, "cautions": cautions}
     return manifest, tuple(splits), provenance

@@ -99,7 +99,8 @@ def join_team() -> Iterator[Team]:
     if not is_launched():
         yield ALONE
         return
-    distributed.init_process_group("gloo", timeout=_PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size())
     finally:
