@@ -148,13 +148,16 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The new model folder.")],
     fold: Annotated[int, typer.Option(help="Whose weights.")] = 1,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Matrices in eight bits, if no score changes by 0.05.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a model folder that predicts without torch, checked equal to the trained network."""
     from affectus.export import export_run
     from affectus.runs import open_run
 
-    difference = export_run(open_run(run), out, fold=fold)
+    difference = export_run(open_run(run), out, fold=fold, int8=int8)
     if as_json:
         print_json({"model": str(out), "largest_difference": difference})
     else:

@@ -57,16 +57,26 @@ class VoiceNetwork:
     ) -> SpeakerProfile:
         """Return a speaker's profile after some more clips."""
         self.check_profile(profile)
+        self._check_adapts()
         return learn((self.hear(clip) for clip in clips), self.features, profile)
 
     def check_profile(self, profile: SpeakerProfile | None) -> None:
-        """Refuse a profile of other features: ConfigError."""
+        """Refuse a profile of other features, or any where the model takes sound: ConfigError."""
+        if profile is not None:
+            self._check_adapts()
         if profile is not None and (
             profile.features != self.features or len(profile.mean) != len(self.extractor.columns)
         ):
             raise ConfigError(
                 f"speaker: the profile was made of other features than those of model "
                 f"'{self.facts.name}'; expected the same. Make it again from clips."
+            )
+
+    def _check_adapts(self) -> None:
+        if self.extractor.name == "waveform":
+            raise ConfigError(
+                f"speaker: model '{self.facts.name}' takes the sound itself, which has no features "
+                f"to adapt; expected a model of features. Leave the speaker out."
             )
 
     def logits(
