@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPORA ?= corpora
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: help demo test check format test-corpora bench torture docs clean
+.PHONY: help demo test check format test-corpora bench study torture docs clean
 
 help:
 	@echo "make demo           the whole chain on a synthetic corpus"
@@ -15,6 +15,7 @@ help:
 	@echo "make format         let ruff format the code"
 	@echo "make test-corpora   tests on real corpora: CORPORA=FOLDER with ravdess/ in it"
 	@echo "make bench          speed beside peers"
+	@echo "make study          what each leak is worth: CORPORA=FOLDER with ravdess/ and tess/ in it"
 	@echo "make torture        kills, full disks, damaged files, lost nodes: most of an hour"
 	@echo "make docs           the documentation as a site, in build/site"
 	@echo "make clean          remove what was built"
@@ -57,6 +58,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.evaluation
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.prediction
+
+study: $(VENV)/dev.stamp
+	$(BIN)/python -m experiments.leaks "$(CORPORA)"
 
 torture: $(VENV)/dev.stamp
 	$(PIP_INSTALL) -e '.[dev,ray]'

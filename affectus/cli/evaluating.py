@@ -46,9 +46,9 @@ def compare(
                 f"{pair.first} - {pair.second}",
                 str(pair.difference),
                 f"{pair.n_better} : {pair.n_worse}",
-                pair.p,
-                pair.p_holm,
-                pair.mcnemar,
+                _p(pair.p),
+                _p(pair.p_holm),
+                _p(pair.mcnemar),
             )
             for pair in found.pairs
         ],
@@ -56,6 +56,10 @@ def compare(
     for caution in found.cautions:
         print(f"Caution: {caution}")
     print(f"Page: {out}; figure and tables: {out.with_suffix('')}")
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def print_evaluation(found: Evaluation) -> None:

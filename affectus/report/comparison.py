@@ -56,7 +56,7 @@ def _verdict(pair: Pair) -> str:
 def _runs(found: Comparison) -> str:
     rows = [
         (
-            f"{render_text(run.name)}<br><small>{run.n_answered:,} clips answered in all</small>",
+            f"{render_text(run.name)}<br><small>{run.n_answered:,} answered</small>",
             f"{render_percent(run.uar.value)}<br><small>{render_range(run.uar)}</small>",
             f"{render_percent(run.war.value)}<br><small>{render_percent(run.macro_f1.value)}"
             f"</small>",
