@@ -58,6 +58,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.evaluation
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.prediction
+	$(BIN)/python -m benchmarks.encoders
 
 study: $(VENV)/dev.stamp
 	$(BIN)/python -m experiments.leaks "$(CORPORA)"
