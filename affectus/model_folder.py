@@ -1,6 +1,6 @@
 """The model folder: everything a prediction needs, and nothing that can run code.
 
-    model.onnx             features [B, T, D] and lengths [B] to logits [B, K]
+    model.onnx             features [B, T, D] and lengths [B] of each stream to logits [B, K]
     weights.safetensors    the same network, to train on from
     model.json             labels in order, the extractor and its parameters, scores, hashes
     MODEL_CARD.md          what it is for, what it is not for
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,7 @@ SCHEMA = 1
 PRETRAINED = Path(__file__).parent / "pretrained"  # the models that ship
 
 _MAX_JSON = 1_000_000  # bytes
+_Stream = Literal["voice", "face"]
 _Label = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -38,6 +39,8 @@ class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     `extractor` is a record of `describe_extractor`. `evaluation` holds the protocol, its scores
     and cautions, or is empty where the model was never judged on a test side. `sha256` has one hash
     a file. `abstain_below` is the best score below which the model rather says nothing; 0: never.
+    `face` is the record of what computes the face's features, empty where none is looked at;
+    `streams` are those that have an answer, of which a recording needs one.
     """
 
     schema: int
@@ -52,6 +55,8 @@ class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     provenance: dict[str, Any]
     sha256: dict[str, str]
     abstain_below: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    face: dict[str, Any] = {}
+    streams: Annotated[tuple[_Stream, ...], Meta(min_length=1, max_length=2)] = ("voice",)
 
 
 def list_pretrained() -> list[str]:

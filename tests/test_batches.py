@@ -13,11 +13,13 @@ from affectus.batches import (
     class_weights,
     collate,
     find_label_sets,
+    fit_face_normalisation,
     fit_normalisation,
     load_examples,
     ordered_batches,
     training_batches,
 )
+from affectus.batches.augmentation import Change, change_face, drop_stream
 from affectus.emotions import label_scheme
 from affectus.errors import ConfigError, TrainingError
 from affectus.experiment import AugmentationConfig
@@ -367,3 +369,80 @@ def test_features_that_are_not_finite_are_refused_by_name(tmp_path):
         clip = Clip("x/1", "x", "", emotion="sad", sha256="a")
         with pytest.raises(TrainingError, match="'logmel' of x/1 are not finite"):
             load_examples([clip], store, "logmel", label_scheme("six"))
+
+
+def with_faces(n_faces, seed=0):
+    """Clips of 20 to 40 voice frames, with as many face frames as asked, of bytes."""
+    rng = np.random.default_rng(seed)
+    frames = tuple(torch.from_numpy(rng.normal(size=(20 + n, 3)).astype(np.float32))
+                   for n in range(len(n_faces)))  # fmt: skip
+    faces = tuple(torch.from_numpy(rng.integers(0, 256, (n, 4), np.uint8)) for n in n_faces)
+    clips = tuple(Clip(f"c/{n}", "c", "", speaker="c:1") for n in range(len(n_faces)))
+    return Examples(clips, frames, np.zeros(len(n_faces), np.intp), faces=faces)
+
+
+def test_faces_are_padded_beside_the_voice_and_none_is_length_0():
+    faces = [torch.full((2, 4), 7, dtype=torch.uint8), torch.zeros(0, 4)]
+    inputs = collate([torch.ones(5, 3), torch.ones(2, 3)], faces=faces)
+    assert inputs.face.shape == (2, 16, 4) and inputs.face.dtype == torch.float32
+    assert inputs.face_lengths.tolist() == [2, 0]
+    assert inputs.face[0, :2].unique().tolist() == [7] and not inputs.face[0, 2:].any()
+    alone = collate([torch.zeros(0, 3)], faces=[torch.ones(1, 4)])
+    assert alone.voice_lengths.tolist() == [0] and alone.voice.shape[1] > 0
+
+
+def test_the_statistics_of_faces_are_those_of_all_their_frames():
+    found = with_faces([3, 0, 5])
+    mean, deviation = fit_face_normalisation(found)
+    every = np.concatenate([face.numpy() for face in found.faces]).astype(np.float64)
+    np.testing.assert_allclose(mean, every.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(deviation, every.std(0), rtol=1e-6)
+    with pytest.raises(TrainingError, match="none of 2 training clips has a face; expected some"):
+        fit_face_normalisation(with_faces([0, 0]))
+
+
+def test_a_share_of_the_clips_is_shown_without_one_of_its_streams():
+    found = with_faces([4] * 400)
+    config = AugmentationConfig(
+        modality_dropout=0.5, gain_db=0, stretch=0, band_masks=0, frame_masks=0
+    )
+    rng, fills = np.random.default_rng(0), (torch.zeros(3), torch.zeros(4))
+    lost = np.zeros(2)
+    for batch in training_batches(found, 2, 16, config, fills[0], rng, face_fill=fills[1]):
+        heard, seen = batch.inputs.voice_lengths > 0, batch.inputs.face_lengths > 0
+        assert (heard | seen).all()
+        lost += [int((~heard).sum()), int((~seen).sum())]
+    # Binomial, 400 at 0.25: 100 with a deviation of 8.7.
+    assert (np.abs(lost - 100) < 4 * 8.7).all()
+
+
+def test_a_clip_with_one_stream_keeps_it():
+    voice, face = torch.ones(5, 3), torch.ones(2, 4)
+    for which, left in [("voice", [0, 2]), ("face", [5, 0]), ("", [5, 2])]:
+        assert list(map(len, drop_stream(voice, face, which))) == left
+        assert len(drop_stream(voice, face[:0], which)[0]) == 5
+        assert len(drop_stream(voice[:0], face, which)[1]) == 2
+
+
+def test_a_face_is_stretched_and_masked_as_its_voice_is():
+    face = torch.arange(40.0)[:, None].repeat(1, 2)
+    fill = torch.full((2,), -1.0)
+    change = Change(n_frames=200, warp=1, noise=None, gain=0, bands=(), frames=((50, 25),))
+    changed = change_face(face, change, 100, fill)
+    assert len(changed) == 80  # twice as slow, as the voice: 100 frames to 200
+    masked = torch.nonzero(changed[:, 0] == -1).flatten().tolist()
+    assert masked == list(range(20, 30))  # frames 50 to 75 of 200 are a quarter to three eighths
+    kept = [n for n in range(80) if n not in masked]
+    np.testing.assert_array_equal(changed[kept, 0], np.arange(80)[kept] // 2)
+    assert len(change_face(face[:0], change, 100, fill)) == 0
+    plain = Change(n_frames=100, warp=1, noise=None, gain=3, bands=(), frames=())
+    assert torch.equal(change_face(face, plain, 100, fill), face)
+
+
+def test_examples_without_faces_are_batched_as_before():
+    found = with_faces([4, 4])
+    plain = Examples(found.clips, found.frames, found.labels)
+    (batch,) = ordered_batches(plain, 2)
+    assert batch.inputs.face is None
+    (batch,) = ordered_batches(found, 2)
+    assert batch.inputs.face_lengths.tolist() == [4, 4]

@@ -1,11 +1,10 @@
 import json
-import warnings
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from small_models import SMALL
+from small_models import FACE_CNN, SMALL
 from small_run import prepare
 
 from affectus import export
@@ -40,37 +39,30 @@ def test_every_model_exports_as_its_equal_at_twenty_lengths_and_three_batch_size
     assert compare(network, data, 32) < 1e-5
 
 
-def test_a_voice_with_a_face_exports_as_its_equal(tmp_path):
-    # No model folder has a face yet; the network must not be what prevents one.
-    class ByPosition(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = network
-
-        def forward(self, *streams):
-            return self.network(Inputs(*streams))
-
+@pytest.mark.parametrize("name", ["branched_lstm", "av_attention", "face_cnn_lstm"])
+def test_a_network_with_a_face_takes_it_and_exports_with_either_stream_missing(name):
     torch.manual_seed(0)
-    network = create_model(ModelConfig("branched_lstm", 32, 5, SMALL["branched_lstm"])).eval()
-    names = ["voice", "voice_lengths", "face", "face_lengths"]
-    example = (torch.zeros(2, 50, 32), torch.tensor([50, 9]), torch.zeros(2, 7, 6))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            ByPosition().eval(), (*example, torch.tensor([7, 0])), tmp_path / "m.onnx",
-            dynamo=False,
-            input_names=names, dynamic_axes={name: [0, 1][: 1 + (i % 2 == 0)] for i, name in
-                                             enumerate(names)},
-        )  # fmt: skip
-    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
-    for n_voice, n_faces in [(1, [1]), (30, [0]), (77, [12, 0]), (200, [31, 5, 0])]:
-        lengths = torch.full((len(n_faces),), n_voice)
-        streams = (
-            torch.randn(len(n_faces), n_voice, 32), lengths,
-            torch.randn(len(n_faces), max(n_faces) + 1, 6), torch.tensor(n_faces),
-        )  # fmt: skip
-        feed = {name: stream.numpy() for name, stream in zip(names, streams, strict=True)}
-        ours = network(Inputs(*streams)).detach().numpy()
+    settings = SMALL.get(name, FACE_CNN)
+    network = create_model(ModelConfig(name, 32, 5, settings)).eval()
+    network.face_mean.fill_(100)
+    network.face_deviation.fill_(40)
+    data = export_network(network, 32)
+    session = onnxruntime.InferenceSession(data)
+    taken = {stream.name for stream in session.get_inputs()}
+    assert {"face", "face_lengths"} <= taken
+    assert ("voice" in taken) == ("voice" in network.streams)
+    n_face = settings["n_face"]
+    for n_voice, n_faces in [([1], [1]), ([30], [0]), ([0, 77, 9], [12, 0, 3]), ([0], [5])]:
+        if "voice" not in taken and 0 in n_faces:
+            continue
+        streams = {
+            "voice": torch.randn(len(n_voice), max(1, *n_voice), 32),
+            "voice_lengths": torch.tensor(n_voice),
+            "face": 100 + 40 * torch.randn(len(n_faces), max(1, *n_faces), n_face),
+            "face_lengths": torch.tensor(n_faces),
+        }
+        feed = {name: streams[name].numpy() for name in taken}
+        ours = network(Inputs(**streams)).detach().numpy()
         np.testing.assert_allclose(session.run(None, feed)[0], ours, atol=1e-5)
 
 

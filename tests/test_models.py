@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_models import OF_WAVEFORMS, SMALL
+from small_models import OF_FACES, OF_WAVEFORMS, SMALL
 
 from affectus import models
 from affectus.errors import ConfigError, ModelError
@@ -49,7 +49,7 @@ def name(request):
 
 
 def test_every_model_is_tested():
-    assert set(SMALL) | OF_WAVEFORMS == set(models.list_models())
+    assert set(SMALL) | OF_WAVEFORMS | OF_FACES == set(models.list_models())
 
 
 def test_logits_have_one_row_a_clip_and_one_column_a_label(name):
@@ -188,8 +188,10 @@ def test_sizes_that_do_not_fit_are_refused_in_words():
 
 def test_the_default_networks_have_the_documented_sizes():
     # Stated in docs/models.md; a change of either belongs in the changelog.
+    sizes = {"av_attention": {"n_face": 52}, "face_cnn_lstm": {"n_face": 112 * 112}}
     counts = {
-        name: models.count_parameters(create_model(ModelConfig(name, 64, 8))) for name in SMALL
+        name: models.count_parameters(create_model(ModelConfig(name, 64, 8, sizes.get(name, {}))))
+        for name in (*SMALL, *OF_FACES)
     }
     assert counts == {
         "cnn": 1_046_504,
@@ -199,6 +201,8 @@ def test_the_default_networks_have_the_documented_sizes():
         "cnn_transformer": 397_112,
         "cnn_pooling_lstm": 1_507_176,
         "branched_lstm": 711_688,
+        "av_attention": 330_890,
+        "face_cnn_lstm": 132_345,
         "tcn": 380_040,
         "superb": 18_696,  # 64 x 256 + 256, 256 x 8 + 8
         "logistic": 64 * 8 + 8,

@@ -19,15 +19,20 @@ from affectus.batches.ahead import prepare_ahead
 from affectus.batches.augmentation import (
     apply_change,
     augment,
+    change_face,
     draw_change,
+    draw_drop,
     draw_mixture,
+    drop_stream,
     mix,
 )
 from affectus.batches.examples import (
     Examples,
     allow_labels,
     class_weights,
+    count_face_columns,
     find_label_sets,
+    fit_face_normalisation,
     fit_normalisation,
     load_examples,
     with_votes,
@@ -39,8 +44,9 @@ from affectus.models import Inputs
 
 __all__ = [
     "Bands", "Batch", "Examples", "allow_labels", "augment", "class_weights", "collate",
-    "expected_draws", "find_groups", "find_label_sets", "fit_normalisation", "load_examples",
-    "move_batch", "ordered_batches", "pin_batch", "prepare_ahead", "training_batches", "with_votes",
+    "count_face_columns", "expected_draws", "find_groups", "find_label_sets",
+    "fit_face_normalisation", "fit_normalisation", "load_examples", "move_batch",
+    "ordered_batches", "pin_batch", "prepare_ahead", "training_batches", "with_votes",
 ]  # fmt: skip
 
 _MULTIPLE = 16  # frames
@@ -92,13 +98,15 @@ def training_batches(
     *,
     is_sound: bool = False,
     part: tuple[int, int] = (0, 1),
+    face_fill: Tensor | None = None,
 ) -> Iterator[Batch]:
     """Yield every clip once, augmented, in random batches of clips of like length.
 
     Of `groups` [N] (see `find_groups`), as many clips each are drawn, and N in all.
 
     `fill` [D] is what masked bands and frames are set to: the mean, which normalises to zero.
-    `bands` are what `speed`, `tract` and `noise` need. With `is_sound`, frames are samples, not dB.
+    `face_fill` [D'] is the same for the face. `bands` are what `speed`, `tract` and `noise` need.
+    With `is_sound`, frames are samples, not dB.
 
     `part` is (number, of how many processes): the batches are the same for all of them, and each
     process gets its clips of every batch.
@@ -126,8 +134,17 @@ def training_batches(
             )
             for i in needed
         ]  # fmt: skip
+        faces = None
+        if examples.faces is not None and face_fill is not None:
+            drops = [draw_drop(augmentation.modality_dropout, rng) for _ in index]
+            faces = []
+            for row, i in enumerate(needed):
+                n_before = int(lengths[index[i]])
+                face = change_face(examples.faces[index[i]], changes[i], n_before, face_fill)
+                frames[row], face = drop_stream(frames[row], face, drops[i])
+                faces.append(face)
         # As wide as the whole batch: batch normalisation sees the padding, too.
-        inputs = collate(frames, max(change.n_frames for change in changes))
+        inputs = collate(frames, max(change.n_frames for change in changes), faces)
         targets = examples.targets(index[needed], n_labels)
         if mixture is not None:
             mine, its = (np.searchsorted(needed, i) for i in (own, mixture.other[own]))
@@ -156,19 +173,29 @@ def ordered_batches(examples: Examples, n_labels: int, batch_size: int = 64) -> 
     order = np.argsort([len(frames) for frames in examples.frames], kind="stable")
     for start in range(0, len(order), batch_size):
         index = order[start : start + batch_size]
-        inputs = collate([examples.frames[i] for i in index])
+        faces = None if examples.faces is None else [examples.faces[i] for i in index]
+        inputs = collate([examples.frames[i] for i in index], faces=faces)
         yield Batch(inputs, examples.targets(index, n_labels), index)
 
 
-def collate(frames: Sequence[Tensor], longest: int = 0) -> Inputs:
-    """Pad clips [T_i, D] with zeros to one array [B, T, D], and keep their lengths.
+def collate(
+    frames: Sequence[Tensor], longest: int = 0, faces: Sequence[Tensor] | None = None
+) -> Inputs:
+    """Pad clips [T_i, D] with zeros to one array [B, T, D], and keep their lengths; faces likewise.
+
+    A length of 0 says that the clip does not have that stream.
 
     T is that of the longest clip, or `longest`, rounded up to a multiple of 16: kernels are
     compiled for each shape they meet, so few shapes save time and memory.
     """
-    lengths = torch.tensor([len(clip) for clip in frames])
-    n_frames = -(-max(longest, int(lengths.max())) // _MULTIPLE) * _MULTIPLE
-    voice = torch.zeros(len(frames), n_frames, frames[0].shape[1])
-    for row, clip in zip(voice, frames, strict=True):
+    voice, lengths = _pad(frames, longest)
+    return Inputs(voice, lengths) if faces is None else Inputs(voice, lengths, *_pad(faces))
+
+
+def _pad(clips: Sequence[Tensor], longest: int = 1) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([len(clip) for clip in clips])
+    n_frames = -(-max(1, longest, int(lengths.max())) // _MULTIPLE) * _MULTIPLE
+    padded = torch.zeros(len(clips), n_frames, clips[0].shape[1])
+    for row, clip in zip(padded, clips, strict=True):
         row[: len(clip)] = clip
-    return Inputs(voice, lengths)
+    return padded, lengths

@@ -105,6 +105,45 @@ def apply_change(
     return frames
 
 
+def change_face(face: Tensor, change: Change, n_before: int, fill: Tensor) -> Tensor:
+    """Return a copy of a clip's face frames [F, D'] changed in time as its voice was.
+
+    The voice had `n_before` frames. What is stretched or masked is the same share of either, which
+    is the same time where both fill the clip. Frames are chosen, not blended: a mixture of two
+    pictures is none. Masked ones are `fill` [D'].
+    """
+    if not len(face):
+        return face
+    n_frames = max(1, round(len(face) * change.n_frames / n_before))
+    places = (torch.arange(n_frames) + 0.5) * len(face) / n_frames
+    changed = face[places.long()].float()
+    for start, width in change.frames:
+        first, last = (
+            round(place * n_frames / change.n_frames) for place in (start, start + width)
+        )
+        changed[first:last] = fill
+    return changed
+
+
+def draw_drop(share: float, rng: np.random.Generator) -> str:
+    """Draw which stream a clip is shown without: in `share` of the cases one, either as often."""
+    dropped, first = rng.random() < share, rng.random() < 0.5
+    return ("voice" if first else "face") if dropped else ""
+
+
+def drop_stream(voice: Tensor, face: Tensor, which: str) -> tuple[Tensor, Tensor]:
+    """Return both streams of a clip but for the one that `draw_drop` named.
+
+    A clip that has only one keeps it.
+
+    **Source:** Neverova et al. (2016), "ModDrop: adaptive multi-modal gesture recognition", IEEE
+    TPAMI 38: 1692; one stream is left out at a time, so that something is left.
+    """
+    if not len(voice) or not len(face):
+        return voice, face
+    return voice[:0] if which == "voice" else voice, face[:0] if which == "face" else face
+
+
 def augment(
     frames: Tensor,
     config: AugmentationConfig,

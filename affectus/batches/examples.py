@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional as F
 
 from affectus.emotions import LabelScheme
 from affectus.errors import TrainingError
+from affectus.face_rows import INFO, holds_faces, split_rows
+from affectus.features import read_record
 from affectus.manifest import Clip
 from affectus.store import FeatureStore
 
@@ -23,7 +26,8 @@ class Examples:
 
     `soft` [N, K] are targets between labels, where raters' votes decide; None: each clip's label.
     `allowed` [N, K] says which labels a clip could have had, where not every corpus has all; None:
-    all of them.
+    all of them. `faces[i]` is [F_i, D'], float32 or bytes: the frames that show a face, and none of
+    the others; a clip whose face was not found, or that is no film, has F_i 0. None: not looked at.
     """
 
     clips: tuple[Clip, ...]
@@ -31,6 +35,7 @@ class Examples:
     labels: NDArray[np.intp]
     soft: Tensor | None = None
     allowed: Tensor | None = None
+    faces: tuple[Tensor, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -43,27 +48,95 @@ class Examples:
 
 
 def load_examples(
-    clips: Sequence[Clip], store: FeatureStore, features: str, scheme: LabelScheme
+    clips: Sequence[Clip],
+    store: FeatureStore,
+    features: str,
+    scheme: LabelScheme,
+    face: str = "",
+    *,
+    face_only: bool = False,
 ) -> Examples:
     """Read the features of every clip that has a label in the scheme, all into memory.
 
+    With `face`, a feature set of the same store, the face's too; a clip that is not in that set has
+    no face. With `face_only`, such a clip is left out: whoever looks at faces alone has no answer
+    to it.
+
     Raises StoreError if one is missing, TrainingError if its numbers are not finite.
     """
-    kept, frames, labels = [], [], []
+    kept, frames, labels, faces = [], [], [], []
+    seen = _FaceSet(store, face) if face else None
     for clip in clips:
         label = scheme.label(clip.emotion)
         if label is None:
             continue
+        if seen is not None:
+            faces.append(seen.read(clip))
+            if face_only and not len(faces[-1]):
+                faces.pop()
+                continue
         array = store.get(features, clip.content_key)
-        if not np.isfinite(array).all():
-            raise TrainingError(
-                f"features '{features}' of {clip.clip_id} are not finite; expected numbers. "
-                f"Extract into a new store."
-            )
+        _expect_finite(array, features, clip)
         kept.append(clip)
         frames.append(torch.from_numpy(array))
         labels.append(scheme.labels.index(label))
-    return Examples(tuple(kept), tuple(frames), np.array(labels, np.intp))
+    shown = None if seen is None else tuple(faces)
+    return Examples(tuple(kept), tuple(frames), np.array(labels, np.intp), faces=shown)
+
+
+class _FaceSet:
+    """A feature set of faces in a store: what frames with a face each clip has."""
+
+    def __init__(self, store: FeatureStore, name: str) -> None:
+        record = store.record(name)
+        self._store, self._name = store, name
+        self._of_rows = holds_faces(record)
+        self.n_columns = count_face_columns(record)
+        self._done = {item.key for item in store.ledger(name) if item.state == "done"}
+
+    def read(self, clip: Clip) -> Tensor:
+        """Return [F, D'] of a clip; F is 0 where it has none."""
+        if clip.content_key not in self._done:
+            return torch.zeros(0, self.n_columns)
+        array = self._store.get(self._name, clip.content_key)
+        if self._of_rows:
+            rows = split_rows(array)
+            array = rows.values[rows.found]
+        _expect_finite(array, self._name, clip)
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def count_face_columns(record: Mapping[str, Any]) -> int:
+    """Return how many numbers a frame's face has in a feature set, by its record."""
+    return len(read_record(record)[0]) - (len(INFO) if holds_faces(record) else 0)
+
+
+def _expect_finite(array: NDArray[Any], features: str, clip: Clip) -> None:
+    if not np.isfinite(array).all():
+        raise TrainingError(
+            f"features '{features}' of {clip.clip_id} are not finite; expected numbers. "
+            f"Extract into a new store."
+        )
+
+
+def fit_face_normalisation(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each column of the face over all frames: [D'], [D'].
+
+    A clip at a time, since pictures are kept as bytes. A constant column gets deviation 1.
+
+    Raises TrainingError if no clip has a face.
+    """
+    faces = [face for face in examples.faces or () if len(face)]
+    if not faces:
+        raise TrainingError(
+            f"none of {len(examples):,} training clips has a face; expected some. Extract the face "
+            f"features of their films, or leave the table [face] out."
+        )
+    n_frames = sum(len(face) for face in faces)
+    mean = sum((face.double().sum(0) for face in faces), torch.zeros(())) / n_frames
+    squares = sum((((face.double() - mean) ** 2).sum(0) for face in faces), torch.zeros(()))
+    deviation = (squares / n_frames).sqrt()
+    return mean.float(), torch.where(deviation < 1e-6, 1.0, deviation).float()
 
 
 def fit_normalisation(examples: Examples) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ to the folder the command runs in.
 
     [labels]         scheme = "eight"
     [features]       name = "logmel"
+    [face]           name = "face_crops"     (only for models that look at a face)
     [split]          protocol = "sequential-5fold"
     [model]          name = "crnn"
     [training]       epochs = 45
@@ -47,7 +48,8 @@ __all__ = [
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A whole experiment. `features` and `model` hold a name and that extractor's or network's own
     settings, which are checked where they are used. `exclude` is a CSV of clips to be left out on
-    every side, and why, as `affectus audit --exclusions` writes it.
+    every side, and why, as `affectus audit --exclusions` writes it. `face` is empty, or
+    a feature set of the same store as `features` is, for the model's other stream.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     exclude: str = ""
     labels: LabelConfig = LabelConfig()
     features: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "logmel"})
+    face: dict[str, Any] = msgspec.field(default_factory=dict)
     split: SplitConfig = SplitConfig()
     model: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "crnn"})
     training: TrainingConfig = TrainingConfig()
@@ -102,7 +105,7 @@ def make_experiment(content: Mapping[str, Any], place: str = "experiment") -> Ex
         raise ConfigError(
             f"{place}: augmentation.noise_snr is [{low:g}, {high:g}]; expected the lower first."
         )
-    for part in ("features", "model"):
+    for part in ("features", "model", *(["face"] if experiment.face else [])):
         if not isinstance(getattr(experiment, part).get("name"), str):
             raise ConfigError(f"{place}: {part} has no name; expected {part}.name.")
     name = experiment.name
@@ -171,7 +174,7 @@ def _refuse_unwritable(value: Any, key: str, place: str) -> None:
     elif isinstance(value, list | tuple):
         for inner in value:
             _refuse_unwritable(inner, key, place)
-    elif value is None and not key.startswith(("features.", "model.")):
+    elif value is None and not key.startswith(("features.", "face.", "model.")):
         pass  # a policy that is not given
     elif not isinstance(value, str | int | float) or (
         isinstance(value, float) and not math.isfinite(value)

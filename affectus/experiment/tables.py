@@ -104,6 +104,9 @@ class AugmentationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True
     `noise`: kinds of noise, one of which a `noise_share` of the clips gets each time, at a
     signal-to-noise ratio between the two of `noise_snr` in dB; see affectus.batches.noise.
 
+    `modality_dropout`: that share of the clips with voice and face is shown without one of the two,
+    either as often, so that the model can be asked for one stream alone.
+
     `speed`, `tract` and `noise` are done on mel bands, whose centres must be known: log-mel
     features only.
     """
@@ -120,3 +123,4 @@ class AugmentationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True
     noise_share: Share = 0.5
     gain_db: Annotated[float, Meta(ge=0)] = 1.5
     mixup: Annotated[float, Meta(ge=0)] = 0.0
+    modality_dropout: Share = 0.0

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from affectus import models
@@ -21,7 +22,7 @@ from affectus.errors import ModelError
 from affectus.evaluation import Evaluation, Predictions
 from affectus.export.encoded import Whole, join
 from affectus.export.int8 import quantise
-from affectus.features import describe_extractor
+from affectus.features import create_extractor, describe_extractor
 from affectus.manifest import Manifest
 from affectus.metrics import find_temperature
 from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
@@ -45,8 +46,8 @@ class _ByPosition(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, voice: Tensor, voice_lengths: Tensor) -> tuple[Tensor, ...]:
-        inputs = Inputs(voice, voice_lengths)
+    def forward(self, *streams: Tensor) -> tuple[Tensor, ...]:
+        inputs = Inputs(*streams)
         if not self.network.has_frames:
             return (self.network(inputs),)
         frames, lengths = self.network.encode(inputs)
@@ -71,9 +72,10 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1, int8: bool = Fals
     if not 1 <= fold <= len(run.splits):
         raise ModelError(f"fold {fold}: expected 1 to {len(run.splits)}.")
     provenance = read_provenance(run)[fold - 1]
-    if provenance["features"].get("kind") == "imported":
+    made = [provenance["features"], provenance.get("face", {})]
+    if imported := [record["name"] for record in made if record.get("kind") == "imported"]:
         raise ModelError(
-            f"{run.folder}: trained on the imported features '{provenance['features']['name']}', "
+            f"{run.folder}: trained on the imported features '{imported[0]}', "
             f"which nothing here computes from a recording; expected features of 'affectus "
             f"extract'. A model of this run could not predict; evaluate it instead."
         )
@@ -111,12 +113,18 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1, int8: bool = Fals
 def export_network(network: Network, n_features: int) -> bytes:
     """Return a network as ONNX, batch and time of any size.
 
+    Its inputs are those of `Inputs` that it looks at; a stream of length 0 is missing.
+
     Its outputs are `logits` and, where the network has them, `frames` and `frame_lengths`.
 
     The exporter of torch.export freezes the time of recurrent layers without a word, so the older
     tracing one is used; `compare` checks what came out.
     """
-    example = (torch.zeros(2, 50, n_features), torch.tensor([50, 40]))
+    example: tuple[Tensor, ...] = (torch.zeros(2, 50, n_features), torch.tensor([50, 40]))
+    names = ["voice", "voice_lengths"]
+    if network.n_face:
+        example = (*example, torch.zeros(2, 9, network.n_face), torch.tensor([9, 5]))
+        names += ["face", "face_lengths"]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated; see above
         path = Path(folder) / "model.onnx"
@@ -126,11 +134,13 @@ def export_network(network: Network, n_features: int) -> bytes:
             path,
             dynamo=False,
             opset_version=_OPSET,
-            input_names=["voice", "voice_lengths"],
+            input_names=names,
             output_names=["logits", *(["frames", "frame_lengths"] if network.has_frames else [])],
             dynamic_axes={
                 "voice": {0: "batch", 1: "time"},
                 "voice_lengths": {0: "batch"},
+                "face": {0: "batch", 1: "face_time"},
+                "face_lengths": {0: "batch"},
                 "logits": {0: "batch"},
                 "frames": {0: "batch", 1: "steps"},
                 "frame_lengths": {0: "batch"},
@@ -144,20 +154,24 @@ def compare(network: Network, data: bytes, n_features: int, seed: int = 0) -> fl
     """Return the largest difference of a logit or frame between torch and ONNX.
 
     Twenty lengths from 1 to 1,000 frames, alone and in batches of unequal lengths; of sound, from 1
-    to 48,000 samples.
+    to 48,000 samples. With a face, a quarter as many of its frames; and of the streams, either or
+    both.
     """
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(seed)
+    wanted = [stream.name for stream in session.get_inputs()]
     worst, loudness = 0.0, 0.1 if n_features == 1 else 1.0
     mean, deviation = network.mean.numpy(), network.deviation.numpy()
     for number, length in enumerate(_SAMPLES if n_features == 1 else _LENGTHS):
         lengths = np.array([length, *rng.integers(1, length + 1, number % 3)])
         noise = mean + deviation * rng.standard_normal((len(lengths), length, n_features))
-        voice = (loudness * noise).astype(np.float32)
-        inputs = Inputs(torch.from_numpy(voice), torch.from_numpy(lengths))
+        streams = {"voice": (loudness * noise).astype(np.float32), "voice_lengths": lengths}
+        if network.n_face:
+            streams |= _draw_faces(network, lengths, number, rng)
+        inputs = Inputs(**{name: torch.from_numpy(value) for name, value in streams.items()})
         network.eval()
         ours = [network(inputs), *(network.encode(inputs) if network.has_frames else ())]
-        theirs = session.run(None, {"voice": voice, "voice_lengths": lengths})
+        theirs = session.run(None, {name: streams[name] for name in wanted})
         for mine, other in zip(ours, theirs, strict=True):
             if mine.dim() == 3:  # frames: how much padding follows a clip is nobody's concern
                 steps = int(ours[2].max())
@@ -166,6 +180,21 @@ def compare(network: Network, data: bytes, n_features: int, seed: int = 0) -> fl
                 return float("inf")
             worst = max(worst, float(np.abs(mine.numpy() - other).max()))
     return worst
+
+
+def _draw_faces(
+    network: Network, voice_lengths: NDArray[np.int64], number: int, rng: np.random.Generator
+) -> dict[str, NDArray[Any]]:
+    """Return faces for clips; of every three trials one has clips without, one without a voice."""
+    lengths = -(-voice_lengths // 4)
+    if "voice" in network.streams and number % 3 == 1:
+        lengths[rng.integers(len(lengths))] = 0
+    elif "voice" in network.streams and number % 3 == 2:
+        one = rng.integers(len(lengths))
+        lengths[one], voice_lengths[one] = max(1, lengths[one]), 0
+    mean, deviation = network.face_mean.numpy(), network.face_deviation.numpy()
+    faces = rng.standard_normal((len(lengths), max(1, lengths.max()), network.n_face))
+    return {"face": (mean + deviation * faces).astype(np.float32), "face_lengths": lengths}
 
 
 def _temperature(fold_dir: Path) -> float:
@@ -190,6 +219,8 @@ def _facts(run: Run, provenance: Mapping[str, Any], temperature: float, whole: W
         labels=run.experiment.scheme.labels,
         scheme=run.experiment.scheme.describe(),
         extractor=describe_extractor(whole.extractor),
+        face=_face_record(run),
+        streams=whole.network.streams,
         temperature=temperature,
         evaluation=found,
         corpora=list(manifest.corpora),
@@ -201,6 +232,11 @@ def _facts(run: Run, provenance: Mapping[str, Any], temperature: float, whole: W
         provenance=dict(provenance),
         sha256={},
     )
+
+
+def _face_record(run: Run) -> dict[str, Any]:
+    face = run.experiment.face
+    return dict(describe_extractor(create_extractor(**face))) if face else {}
 
 
 def write_card(facts: ModelFacts) -> str:
@@ -221,13 +257,15 @@ def write_card(facts: ModelFacts) -> str:
         scores, cautions = "Not judged on a test side.", ""
     return _CARD.format(
         name=facts.name,
+        what=_WHAT[facts.streams],
         labels=", ".join(facts.labels),
         scheme=facts.scheme,
         scores=scores,
         cautions=cautions,
         licences="\n".join(f"- {line}" for line in facts.licences),
-        extractor=", ".join(f"{key} {value}" for key, value in facts.extractor.items()),
+        extractor=_in_words(facts.extractor),
         bits=_tell_int8(facts),
+        face=f"A film's face: {_in_words(facts.face)}.\n\n" if facts.face else "",
     )
 
 
@@ -241,13 +279,24 @@ def _tell_int8(facts: ModelFacts) -> str:
     )
 
 
+_WHAT = {
+    ("voice",): "a voice recording",
+    ("face",): "the face in a film",
+    ("voice", "face"): "a voice recording, a film, or both",
+}
+
+
+def _in_words(record: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in record.items())
+
+
 def _or_dash(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
 _CARD = """# {name}
 
-Recognises emotion expressed in a voice recording: {labels}.
+Recognises emotion expressed in {what}: {labels}.
 
 ## Scores
 
@@ -262,7 +311,7 @@ Recognises emotion expressed in a voice recording: {labels}.
 
 Mono sound at the extractor's rate; features: {extractor}.{bits}
 
-## Data and licences
+{face}## Data and licences
 
 {licences}
 

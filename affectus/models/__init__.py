@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
@@ -23,11 +23,13 @@ from torch import Tensor, nn
 from affectus.errors import ConfigError, ModelError, nearest
 from affectus.files import replacing
 from affectus.models import linear
+from affectus.models.av_attention import AVAttention
 from affectus.models.branched_lstm import BranchedLSTM
 from affectus.models.cnn import CNN
 from affectus.models.cnn_pooling_lstm import CNNPoolingLSTM
 from affectus.models.cnn_transformer import CNNTransformer
 from affectus.models.crnn import CRNN
+from affectus.models.face_cnn_lstm import FaceCNNLSTM
 from affectus.models.inputs import Inputs
 from affectus.models.parallel_cnn_lstm import ParallelCNNLSTM
 from affectus.models.speech_encoder import SpeechEncoder
@@ -47,7 +49,11 @@ __all__ = [
     "list_models",
     "load",
     "save",
+    "takes_face",
+    "takes_voice",
 ]
+
+Stream = Literal["voice", "face"]
 
 _MODELS: dict[str, type[nn.Module]] = {
     "cnn": CNN,
@@ -57,6 +63,8 @@ _MODELS: dict[str, type[nn.Module]] = {
     "cnn_transformer": CNNTransformer,
     "cnn_pooling_lstm": CNNPoolingLSTM,
     "branched_lstm": BranchedLSTM,
+    "av_attention": AVAttention,
+    "face_cnn_lstm": FaceCNNLSTM,
     "tcn": TCN,
     "superb": Superb,
     "speech_encoder": SpeechEncoder,
@@ -119,6 +127,11 @@ class Network(nn.Module):
         return self.body.classify(frames, lengths)  # type: ignore[operator, no-any-return]
 
     @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What it answers from: a clip needs one of these streams, and the more the better."""
+        return tuple(getattr(self.body, "streams", ("voice",)))
+
+    @property
     def takes_raw(self) -> bool:
         """Whether features go in as they are, for the body scales them by itself."""
         return bool(getattr(self.body, "takes_raw", False))
@@ -176,6 +189,16 @@ def complete_config(config: ModelConfig, network: Network) -> ModelConfig:
     """Return a config with what the network found out when it was made, so that it can be again."""
     filled = getattr(network.body, "filled", {})
     return replace(config, settings={**config.settings, **filled})
+
+
+def takes_face(name: str) -> bool:
+    """Tell whether a model, by its name, may look at a face."""
+    return "n_face" in inspect.signature(_MODELS[name]).parameters if name in _MODELS else False
+
+
+def takes_voice(name: str) -> bool:
+    """Tell whether a model, by its name, listens to a voice."""
+    return "voice" in getattr(_MODELS.get(name), "streams", ("voice",))
 
 
 def is_fitted(name: str) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from affectus.models.attention import MultiHeadAttention
 from affectus.models.inputs import Inputs
-from affectus.models.layers import MaskedRecurrent, masked_mean, shorten
+from affectus.models.layers import MaskedRecurrent, masked_mean, shorten, stream_of
 
 
 class Branch(nn.Module):
@@ -34,8 +34,9 @@ class BranchedLSTM(nn.Module):
 
     `n_face` is the number of the face's features; 0 makes a network of the voice alone. A clip
     without a face (`face_lengths` 0, or no `face` at all) is answered from the voice: nothing of
-    the face's branch reaches its logits. `pool` voice frames are averaged to one step: 4 of 16 ms
-    are 64 ms, about a video frame at 15 a second, as it was.
+    the face's branch reaches its logits; and one without a voice is answered from the face. `pool`
+    voice frames are averaged to one step: 4 of 16 ms are 64 ms, about a video frame at 15 a second,
+    as it was.
 
     **Source:** the earlier branched LSTM (BiLSTM 128, attention, BiLSTM 64, dense 128 for each,
     cross-modal attention, dense 256 and 128). It reported 78.72 % accuracy on seven labels, on a
@@ -60,6 +61,7 @@ class BranchedLSTM(nn.Module):
         if n_hidden % 2:
             raise ValueError(f"n_hidden is {n_hidden}, which two directions cannot halve")
         self.n_face, self.pool = n_face, pool
+        self.streams = ("voice", "face") if n_face else ("voice",)
         n_branch, n_fused, n_last = n_dense
 
         def dense(n_in: int, n_out: int, share: float) -> nn.Sequential:
@@ -82,24 +84,18 @@ class BranchedLSTM(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return logits [B, K]."""
-        voice, lengths = shorten(inputs.voice, inputs.voice_lengths, self.pool)
+        voice, lengths, has_voice = stream_of(inputs, "voice", inputs.voice.shape[2])
+        voice, lengths = shorten(voice, lengths, self.pool)
         heard = self.voice(voice, lengths)
         if not self.n_face:
             alone: Tensor = self.head(self.voice_dense(masked_mean(heard, lengths)))
             return alone
-        if inputs.face is None or inputs.face_lengths is None:
-            face = voice.new_zeros(voice.shape[0], 1, self.n_face)
-            face_lengths = torch.zeros_like(lengths)
-        else:
-            face, face_lengths = inputs.face, inputs.face_lengths
-        # Without a face there is a frame of padding to compute on, and none of its effect.
-        there = (face_lengths > 0)[:, None, None].to(heard.dtype)
-        face_lengths = face_lengths.clamp(min=1)
+        face, face_lengths, has_face = stream_of(inputs, "face", self.n_face)
         seen = self.face(face, face_lengths)
-        voice_vector = masked_mean(
-            heard + there * self.voice_asks(heard, seen, face_lengths), lengths
-        )
-        face_vector = masked_mean(seen + self.face_asks(seen, heard, lengths), face_lengths)
-        both = [self.voice_dense(voice_vector), there[:, 0] * self.face_dense(face_vector)]
+        asked = has_face[:, :, None] * self.voice_asks(heard, seen, face_lengths)
+        told = has_voice[:, :, None] * self.face_asks(seen, heard, lengths)
+        voice_vector = masked_mean(heard + asked, lengths)
+        face_vector = masked_mean(seen + told, face_lengths)
+        both = [has_voice * self.voice_dense(voice_vector), has_face * self.face_dense(face_vector)]
         logits: Tensor = self.head(torch.cat(both, dim=1))
         return logits

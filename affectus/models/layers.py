@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from affectus.models.inputs import Inputs
+
 
 def check_bands(n_bands: int, n_blocks: int) -> None:
     """Refuse (ValueError) more blocks than the bands can be halved."""
@@ -20,6 +22,18 @@ def check_bands(n_bands: int, n_blocks: int) -> None:
 def frame_mask(lengths: Tensor, n_frames: int) -> Tensor:
     """Return [B, T] booleans: true where a frame belongs to the clip. `lengths` is [B]."""
     return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+def stream_of(inputs: Inputs, name: str, n_columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a stream [B, T, D], lengths of 1 or more, and [B, 1] of 1 where there is one, or 0.
+
+    A clip without it has a frame of padding to compute on, whose effect is to be multiplied by 0.
+    """
+    frames, lengths = getattr(inputs, name), getattr(inputs, f"{name}_lengths")
+    if frames is None or lengths is None:
+        frames = inputs.voice.new_zeros(inputs.voice.shape[0], 1, n_columns)
+        lengths = torch.zeros_like(inputs.voice_lengths)
+    return frames, lengths.clamp(min=1), (lengths > 0)[:, None].to(frames.dtype)
 
 
 def pad_frames(frames: Tensor, lengths: Tensor, multiple: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -40,6 +41,11 @@ class VoiceNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if "voice" not in self.facts.streams:
+            raise ModelError(
+                f"{folder}: a model of faces alone; expected one that hears a voice. Evaluate "
+                f"it, or predict with another."
+            )
         self._session = onnxruntime.InferenceSession(
             network, options, providers=["CPUExecutionProvider"]
         )
@@ -90,6 +96,15 @@ class VoiceNetwork:
         voice = np.zeros((len(clips), lengths.max(), clips[0].shape[1]), np.float32)
         for row, frames in zip(voice, clips, strict=True):
             row[: len(frames)] = frames
-        found = self._session.run(["logits"], {"voice": voice, "voice_lengths": lengths})[0]
+        streams = {"voice": voice, "voice_lengths": lengths, **self._without_face(len(clips))}
+        found = self._session.run(["logits"], streams)[0]
         logits: NDArray[np.float64] = found.astype(np.float64) / self.facts.temperature
         return logits
+
+    def _without_face(self, n_clips: int) -> dict[str, NDArray[Any]]:
+        """Return what says to a network of both that there is no face; nothing to one of voices."""
+        shapes = {stream.name: stream.shape for stream in self._session.get_inputs()}
+        if "face" not in shapes:
+            return {}
+        face = np.zeros((n_clips, 1, shapes["face"][2]), np.float32)
+        return {"face": face, "face_lengths": np.zeros(n_clips, np.int64)}

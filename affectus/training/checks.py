@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from affectus.audit import check_completeness
-from affectus.batches import Bands
+from affectus.batches import Bands, count_face_columns
 from affectus.corpora import expected_clips, expected_counts
-from affectus.errors import AuditError, ConfigError
+from affectus.errors import AuditError, ConfigError, StoreError
 from affectus.experiment import Experiment, TrainingConfig
 from affectus.extraction import count_without_fingerprint
+from affectus.face_rows import holds_faces
 from affectus.features import create_extractor, describe_extractor, hash_record, read_record
 from affectus.features.voice import LogMel
 from affectus.features.waveform import Waveform
 from affectus.manifest import Manifest, read_exclusions
-from affectus.models import is_fitted
+from affectus.models import is_fitted, list_models, takes_face, takes_voice
 from affectus.splits import Split, make_splits, read_splits
 from affectus.store import FeatureStore
 
@@ -87,15 +88,69 @@ def check_features(experiment: Experiment, store: FeatureStore) -> tuple[dict[st
             f"alone. Leave features.{others[0]} out."
         )
     _refuse_gain(experiment)
+    facts, n_columns = _imported_facts(store, name)
+    return {"features": facts}, n_columns
+
+
+def check_face(experiment: Experiment, store: FeatureStore) -> tuple[dict[str, Any], int]:
+    """Return what the face features come from, for the provenance, and how many columns they have.
+
+    Nothing, and 0, where the experiment looks at no face. Raises ConfigError where the model takes
+    none, or the features are not of faces.
+    """
+    if not experiment.face:
+        if experiment.augmentation.modality_dropout:
+            raise ConfigError(
+                f"augmentation.modality_dropout is {experiment.augmentation.modality_dropout:g}, "
+                f"but there is no [face]: one stream cannot be left out of one; expected 0."
+            )
+        return {}, 0
+    name, model = str(experiment.face["name"]), str(experiment.model["name"])
+    if not takes_face(model):
+        known = ", ".join(one for one in list_models() if takes_face(one))
+        raise ConfigError(
+            f"model '{model}' looks at no face, but [face] names '{name}'; expected one that does: "
+            f"{known}. Choose another, or leave [face] out."
+        )
+    if experiment.augmentation.modality_dropout and not takes_voice(model):
+        raise ConfigError(
+            f"augmentation.modality_dropout is "
+            f"{experiment.augmentation.modality_dropout:g}, but model '{model}' has one stream; "
+            f"expected 0."
+        )
+    if experiment.augmentation.mixup:
+        raise ConfigError(
+            f"augmentation.mixup is {experiment.augmentation.mixup:g}, but faces are not mixed; "
+            f"expected 0 with a [face]. Leave it out."
+        )
+    if name not in store.features():
+        raise StoreError(
+            f"{store.folder}: no features '{name}'; expected those of the face. Run: affectus "
+            f"extract {experiment.manifest} --features {name} --store {store.folder}"
+        )
+    record = store.record(name)
+    if record.get("kind") == "imported":
+        facts, _ = _imported_facts(store, name)
+        return {"face": facts}, count_face_columns(record)
+    if not holds_faces(record):
+        raise ConfigError(
+            f"[face] names '{name}', which are features of the voice; expected face_crops, "
+            f"face_embedding or imported ones. Choose another."
+        )
+    described = describe_extractor(create_extractor(**experiment.face))
+    store.define(name, {**described, "decoder": str(record["decoder"])})
+    return {"face": described}, count_face_columns(record)
+
+
+def _imported_facts(store: FeatureStore, name: str) -> tuple[dict[str, Any], int]:
+    record = store.record(name)
     columns, frame_rate = read_record(record)
     kept = [(item.key, item.audio_sha256) for item in store.ledger(name) if item.state == "done"]
     return {
-        "features": {
-            **{key: value for key, value in record.items() if key != "columns"},
-            "n_columns": len(columns),
-            "frame_rate": frame_rate,
-            "sha256": hash_record(dict(kept)),
-        }
+        **{key: value for key, value in record.items() if key != "columns"},
+        "n_columns": len(columns),
+        "frame_rate": frame_rate,
+        "sha256": hash_record(dict(kept)),
     }, len(columns)
 
 

@@ -35,9 +35,10 @@ from affectus.training.together import ALONE, Team, tell_copies, train_together
 class Lesson:
     """What stays the same in all epochs of a fold.
 
-    `total` is how many steps all epochs have; `fill` [D] is the mean frame, `bands` are the mel
-    bands, `groups` [N] those that are drawn alike, `weights` [K] the labels'. `is_sound` says that
-    frames are samples of sound; `forward` is the network, or what a `team` of processes calls.
+    `total` is how many steps all epochs have; `fill` [D] is the mean frame, `face_fill` [D']
+    that of the face, `bands` are the mel bands, `groups` [N] those that are drawn alike, `weights`
+    [K] the labels'. `is_sound` says that frames are samples of sound; `forward` is the network, or
+    what a `team` of processes calls.
     """
 
     fold: str
@@ -47,6 +48,7 @@ class Lesson:
     n_labels: int
     total: int
     fill: Tensor
+    face_fill: Tensor | None
     bands: Bands | None
     groups: NDArray[np.intp] | None
     weights: Tensor | None
@@ -75,6 +77,7 @@ def plan_lesson(
         n_labels=n_labels,
         total=math.ceil(len(training) / config.batch_size) * config.epochs,
         fill=learner.network.mean.cpu().clone(),
+        face_fill=None if training.faces is None else learner.network.face_mean.cpu().clone(),
         bands=bands,
         groups=groups,
         weights=(
@@ -98,6 +101,7 @@ def run_epoch(learner: Learner, lesson: Lesson) -> tuple[float, float]:
     batches = training_batches(
         lesson.examples, lesson.n_labels, lesson.config.batch_size,
         lesson.augmentation, lesson.fill, learner.rng, lesson.bands, lesson.groups,
+        face_fill=lesson.face_fill,
         is_sound=lesson.is_sound, part=(lesson.team.rank, lesson.team.size),
     )  # fmt: skip
     if learner.device.type == "cuda":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from affectus import models
 from affectus.adaptation import adapt, learn
-from affectus.batches import Examples, load_examples, move_batch, ordered_batches
+from affectus.batches import Examples, move_batch, ordered_batches
 from affectus.errors import EvaluationError, TrainingError
 from affectus.evaluation import (
     Evaluation,
@@ -36,6 +36,7 @@ from affectus.runs import Run, check_weights, read_provenance, write_json
 from affectus.store import FeatureStore
 from affectus.training.checks import leave_out
 from affectus.training.pooling import average_predictions, describe_spread
+from affectus.training.sides import read_examples
 from affectus.training.together import Team
 
 _OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "train_uar", "label_sets", "cautions")
@@ -59,7 +60,6 @@ def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
         return join_predictions(parts)
     manifest = leave_out(Manifest.read(run.experiment.manifest), run.experiment)
     clips = {clip.clip_id: clip for clip in manifest}
-    features = str(run.experiment.features["name"])
     parts = []
     with FeatureStore(run.experiment.store) as store:
         for split in run.splits:
@@ -69,9 +69,8 @@ def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
                     f"exclusions; expected the same clips. Import again, or train again."
                 )
             network, _ = models.load(check_weights(run, split))
-            examples = load_examples(
-                [clips[i] for i in split.side(side)], store, features, run.experiment.scheme
-            )
+            wanted = [clips[i] for i in split.side(side)]
+            examples = read_examples(run.experiment, wanted, store)
             if adapted:
                 examples = adapt_examples(examples, network)
             part = predict(network, examples, run.experiment.scheme.labels, split.fold)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from affectus import models
-from affectus.batches import Examples, fit_normalisation
+from affectus.batches import Examples, fit_face_normalisation, fit_normalisation
 from affectus.experiment import Experiment, TrainingConfig
 from affectus.models import ModelConfig, Network
 from affectus.runs import Epoch
@@ -96,9 +96,11 @@ def create_learner(
     ), model_config
 
 
-def model_config_of(experiment: Experiment, n_features: int) -> ModelConfig:
-    """Return what the experiment's network is made from."""
+def model_config_of(experiment: Experiment, n_features: int, n_face: int = 0) -> ModelConfig:
+    """Return what the experiment's network is made from; `n_face` columns are the face's."""
     settings = {key: value for key, value in experiment.model.items() if key != "name"}
+    if n_face:
+        settings["n_face"] = n_face
     name, n_labels = str(experiment.model["name"]), len(experiment.scheme.labels)
     return ModelConfig(name, n_features, n_labels, settings)
 
@@ -108,12 +110,17 @@ def _create_network(experiment: Experiment, training: Examples) -> tuple[Network
 
     One that takes raw sound scales it by itself, as its encoder was taught.
     """
-    config = model_config_of(experiment, training.frames[0].shape[1])
+    n_face = training.faces[0].shape[1] if training.faces else 0
+    config = model_config_of(experiment, training.frames[0].shape[1], n_face)
     network = models.create_model(config)
     if not network.takes_raw:
         mean, deviation = fit_normalisation(training)
         network.mean.copy_(mean)
         network.deviation.copy_(deviation)
+    if n_face:
+        face_mean, face_deviation = fit_face_normalisation(training)
+        network.face_mean.copy_(face_mean)
+        network.face_deviation.copy_(face_deviation)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.to(choose_device(experiment.training.device))
     return network, models.complete_config(config, network)

@@ -20,6 +20,7 @@ from affectus.splits import Split, check_split
 from affectus.store import FeatureStore
 from affectus.training.checkpoints import drop_states
 from affectus.training.checks import (
+    check_face,
     check_features,
     check_training,
     choose_splits,
@@ -124,6 +125,7 @@ def _check(
     cautions += tell_left_out(manifest, experiment)
     features = str(experiment.features["name"])
     origin, n_features = check_features(experiment, store)
+    face_origin, n_face = check_face(experiment, store)
     imported = origin["features"].get("kind") == "imported"
     told, known = check_encoder(experiment, manifest, imported=imported, allow_leak=allow_leak)
     cautions += told
@@ -144,6 +146,8 @@ def _check(
         splits.append(replace(split, leaky=split.leaky or bool(leaks or seen) or known))
     check_training(experiment)
     choose_device(experiment.training.device)  # or refuse it here
-    models.create_model(model_config_of(experiment, n_features))  # or refuse it here
-    provenance = {"manifest_sha256": manifest.sha256, **origin, "cautions": cautions}
+    models.create_model(model_config_of(experiment, n_features, n_face))  # or refuse it here
+    provenance = {
+        "manifest_sha256": manifest.sha256, **origin, **face_origin, "cautions": cautions,
+    }  # fmt: skip
     return manifest, tuple(splits), provenance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from affectus.batches import (
@@ -14,7 +14,8 @@ from affectus.batches import (
 )
 from affectus.errors import TrainingError
 from affectus.experiment import Experiment
-from affectus.manifest import Manifest
+from affectus.manifest import Clip, Manifest
+from affectus.models import takes_voice
 from affectus.splits import Split
 from affectus.store import FeatureStore
 
@@ -33,14 +34,36 @@ class Sides:
     cautions: tuple[str, ...]
 
 
+def read_examples(experiment: Experiment, clips: Sequence[Clip], store: FeatureStore) -> Examples:
+    """Read what an experiment's model looks at of some clips; clips it cannot answer are left out.
+
+    These are clips without a face, where the model looks at nothing else.
+    """
+    face = str(experiment.face.get("name", ""))
+    name = str(experiment.model["name"])
+    return load_examples(
+        clips, store, str(experiment.features["name"]), experiment.scheme, face,
+        face_only=bool(face) and not takes_voice(name),
+    )  # fmt: skip
+
+
+def _tell_faceless(training: Examples) -> tuple[str, ...]:
+    count = sum(not len(face) for face in training.faces or ())
+    if not count:
+        return ()
+    return (
+        f"{count:,} of {len(training):,} training clips have no face: they taught the voice alone.",
+    )
+
+
 def load_sides(
     experiment: Experiment, split: Split, manifest: Manifest, store: FeatureStore
 ) -> Sides:
     """Read the features of both sides. Raises TrainingError if one has no clips."""
     clips = {clip.clip_id: clip for clip in manifest}
-    features, scheme = str(experiment.features["name"]), experiment.scheme
+    scheme = experiment.scheme
     training, dev = (
-        load_examples([clips[clip_id] for clip_id in split.side(side)], store, features, scheme)
+        read_examples(experiment, [clips[clip_id] for clip_id in split.side(side)], store)
         for side in ("train", "dev")
     )
     if not len(dev) or not len(training):
@@ -61,5 +84,6 @@ def load_sides(
             f"Corpora have different labels in training ({missing}), and a clip of one was also "
             f"taught to be none of those it lacks; training.partial_labels would leave them out.",
         )
+    cautions += _tell_faceless(training)
     named = {corpus: tuple(scheme.labels[n] for n in has) for corpus, has in sets.items()}
     return Sides(training, dev, named, cautions)
