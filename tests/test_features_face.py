@@ -464,14 +464,18 @@ def test_films_go_through_the_same_engine_store_and_ledger(tmp_path):
         clip_of(tmp_path / "b.avi", film(pictures, "avi", "mjpeg", form="yuvj420p", rate=15), "b"),
         clip_of(tmp_path / "c.mp4", film([blank()] * 15, rate=15), "c"),
         clip_of(tmp_path / "d.mp4", film(pictures, rate=15)[:4000], "d"),
+        clip_of(tmp_path / "e.mp4", film(pictures[:1], rate=1), "e"),
     ]
     report = extract_features(
         Manifest(tuple(clips)), create_extractor("face_crops"), tmp_path / "s"
     )
     assert report.done == 2
     assert {failure.clip_id: failure.code for failure in report.failed} == {
-        "own/c": "E1606", "own/d": "E1402",
+        "own/c": "E1606", "own/d": "E1402", "own/e": "E1201",
     }  # fmt: skip
+    assert report.failed[-1].reason == (
+        "1 picture; expected a film of two at least. Give a longer one, or the voice alone."
+    )
     with FeatureStore(tmp_path / "s") as store:
         rows = store.get("face_crops", clips[0].content_key)
         assert rows.dtype == np.uint8
@@ -479,6 +483,16 @@ def test_films_go_through_the_same_engine_store_and_ledger(tmp_path):
         assert store.get("face_crops", clips[0].content_key).shape[0] == 15
     again = extract_features(Manifest(tuple(clips)), create_extractor("face_crops"), tmp_path / "s")
     assert again.new == 0
+
+
+def test_extraction_says_what_identity_vectors_do_to_a_score(tmp_path, capsys):
+    clip = clip_of(tmp_path / "a.mp4", film(person(8), rate=15), "a")
+    Manifest((clip,)).write(tmp_path / "m.csv")
+    model = tiny(tmp_path / "net.onnx", 512, size=16)
+    command = ["extract", str(tmp_path / "m.csv"), "--store", str(tmp_path / "s"), "--features",
+               "face_embedding", "--model", str(model), "--set", "kind=facenet"]  # fmt: skip
+    assert run(command) == 0
+    assert "caution: facenet vectors are made to tell who somebody is" in capsys.readouterr().err
 
 
 def test_faces_are_described_and_shown(tmp_path, capsys):

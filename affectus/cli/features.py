@@ -54,6 +54,9 @@ def extract(
     parameters = parse_changes(set_ or [])
     if model is not None:
         parameters["model"] = str(model)
+    extractor = create_extractor(features, **parameters)
+    for text in getattr(extractor, "cautions", ()):
+        say(f"caution: {text}")
     note = ""
     with progress("extracting") as advance:
 
@@ -65,7 +68,7 @@ def extract(
 
         report = extract_features(
             _only(Manifest.read(manifest), only or []),
-            create_extractor(features, **parameters),
+            extractor,
             store,
             workers=workers,
             cluster=cluster,

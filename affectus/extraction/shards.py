@@ -181,6 +181,9 @@ def _look_at_clip(
     with open_video(data, name=name, rate=extractor.rate, limits=limits) as video:
         rows = extractor(cut_frames(video, clip.start, clip.end))
     _refuse_cut(name, video.warnings)
+    if video.n_frames < 2 or len(rows) < 2:
+        text = f"{min(video.n_frames, len(rows))} picture; expected a film of two at least. "
+        raise MediaError("E1201", name, f"{text}Give a longer one, or the voice alone.")
     extractor.expect_faces(rows, name)
     return rows, Result(clip.content_key, len(rows), hashlib.sha256(rows.tobytes()).hexdigest())
 
