@@ -54,6 +54,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.descriptors
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.rows
+	$(BIN)/python -m benchmarks.faces
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.evaluation
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.cold_start
