@@ -64,7 +64,8 @@ def test_its_model_features_and_protocol_are_known(path):
         assert experiment.model["name"] in list_models()
         return
     n_features = len(create_extractor(**experiment.features).columns)
-    config = model_config_of(experiment, n_features)
+    n_face = 112 * 112 if experiment.face == {"name": "face_crops"} else 0  # pixels of a grey crop
+    config = model_config_of(experiment, n_features, n_face)
     if config.name == "speech_encoder":  # whose files are the reader's
         assert set(config.settings) <= set(inspect.signature(SpeechEncoder).parameters)
         return
