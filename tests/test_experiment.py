@@ -173,7 +173,10 @@ def test_settings_of_features_and_models_are_left_to_those_who_know_them(path):
         ("training.warmup=1.5", "training.warmup is 1.5; expected float <= 1.0"),
         ("training.average=1.0", "training.average is 1.0; expected float < 1.0"),
         ("training.class_weights=1", "training.class_weights is 1; expected bool"),
-        ("training.precision=half", "training.precision is 'half'; expected bf16 or fp16 or float32"),
+        (
+            "training.precision=half",
+            "training.precision is 'half'; expected bf16 or fp16 or float32",
+        ),
         ("training.seed=-1", "training.seed is -1; expected int >= 0"),
         ("split.seed=-1", "split.seed is -1; expected int >= 0"),
         ("split.folds=[1, 'two']", "split.folds[1] is 'two'; expected int"),

@@ -29,13 +29,7 @@ def folders(tmp_path_factory):
     return {name: write_encoder(place / name, name) for name in NAMES}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    # Threads that wait for each other on a busy machine take ten times as long.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network_of(folder, **settings):

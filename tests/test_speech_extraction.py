@@ -58,13 +58,7 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(store_module, "SHARD_SIZE", 4)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    # As the killed process has: sums in another order have other last digits.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def extractor_of(place):

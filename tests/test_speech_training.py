@@ -8,7 +8,6 @@ from safetensors import safe_open
 
 pytest.importorskip("transformers", reason="needs the extra 'speech'")
 
-import torch
 from small_encoders import write_encoder
 from small_run import write_tones
 
@@ -20,14 +19,7 @@ from affectus.features import create_extractor
 from affectus.manifest import Manifest
 from affectus.training import evaluate_run, train
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    # Threads that wait for each other on a busy machine take ten times as long.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

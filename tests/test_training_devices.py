@@ -15,13 +15,7 @@ from affectus.training import train
 from affectus.training.checkpoints import find_states
 from affectus.training.devices import choose_device, describe_device
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import msgspec
 import numpy as np
 import pytest
-import torch
 from small_run import prepare
 
 from affectus import cli
@@ -16,13 +15,7 @@ from affectus.experiment import write_experiment
 from affectus.runs import check_weights, open_run, read_history
 from affectus.training import evaluate_run, predict_side, train, train_seeds
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

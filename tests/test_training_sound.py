@@ -27,12 +27,7 @@ from affectus.training.checkpoints import find_states
 OFF = {"band_masks": 0, "frame_masks": 0, "stretch": 0.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
