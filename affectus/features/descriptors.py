@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError
+from affectus.features.checks import check_rate
 from affectus.features.columns import DESCRIPTORS, N_MELS, N_MFCC, N_VOICED, place
 from affectus.features.cycles import measure_cycles
 from affectus.features.formants import find_formants, pre_emphasise
@@ -83,7 +84,7 @@ class Descriptors:
 
         Raises ConfigError if `sample_rate` is not the extractor's.
         """
-        check_rate(self, sample_rate)
+        check_rate(self.name, sample_rate, self.sample_rate)
         return describe_frames(self, waveform).T.copy()
 
 
@@ -103,15 +104,6 @@ def check_settings(settings: Any) -> None:
                 f"sample_rate of 8000 Hz or more, f0_min 62.5 or more and below f0_max, f0_max at "
                 f"most 1000, trim_db at most 200 and trim_pad at most 10. Change it."
             )
-
-
-def check_rate(extractor: Any, sample_rate: int) -> None:
-    """Raise ConfigError if a waveform's rate is not the extractor's."""
-    if sample_rate != extractor.sample_rate:
-        raise ConfigError(
-            f"{extractor.name}: waveform at {sample_rate} Hz; expected {extractor.sample_rate} Hz. "
-            f"Resample it: read_audio(..., sample_rate={extractor.sample_rate})."
-        )
 
 
 def describe_frames(settings: Any, waveform: NDArray[np.float32]) -> Frames:

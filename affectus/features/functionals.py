@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError
+from affectus.features.checks import check_rate
 from affectus.features.columns import DESCRIPTORS, N_VOICED
-from affectus.features.descriptors import check_rate, check_settings, describe_frames
+from affectus.features.descriptors import check_settings, describe_frames
 
 Frames = NDArray[np.float32]
 
@@ -100,7 +101,7 @@ class Functionals:
 
         Raises ConfigError if `sample_rate` is not the extractor's.
         """
-        check_rate(self, sample_rate)
+        check_rate(self.name, sample_rate, self.sample_rate)
         if self.speech_db is None:
             return summarise(describe_frames(self, waveform))[None]
         level_db = measure_speech(waveform, round(sample_rate / _FRAME_RATE))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from affectus.encoders.known import check_heard
 from affectus.errors import ConfigError, MediaError
+from affectus.features.checks import check_parameters, check_rate
 
 _POOLINGS = ("mean", "statistics", "none")
 
@@ -62,12 +63,7 @@ class Onnx:
             "window": (1 <= self.window <= 3_600, "1 to 3,600 s"),
             "overlap": (0 <= self.overlap <= self.window / 2, f"0 to {self.window / 2:g} s"),
         }
-        for parameter, (fine, expected) in checks.items():
-            if not fine:
-                raise ConfigError(
-                    f"onnx: {parameter} is {getattr(self, parameter)}; expected {expected}. "
-                    f"Change it."
-                )
+        check_parameters("onnx", self, checks)
         found = _hash(self.model, path.stat().st_size, path.stat().st_mtime_ns)
         if self.weights not in ("", found):
             raise ConfigError(
@@ -112,11 +108,7 @@ class Onnx:
         Raises ConfigError if `sample_rate` is another, MediaError E1201 if the network gives
         nothing finite, as for a recording that is too short for it.
         """
-        if sample_rate != self.sample_rate:
-            raise ConfigError(
-                f"onnx: waveform at {sample_rate} Hz; expected {self.sample_rate} Hz. Resample it: "
-                f"read_audio(..., sample_rate={self.sample_rate})."
-            )
+        check_rate("onnx", sample_rate, self.sample_rate)
         sound = np.asarray(waveform, np.float32)
         if self.normalise:
             sound = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from affectus.encoders import SAMPLE_RATE, EncoderFiles, find_encoder
 from affectus.encoders.known import check_heard
 from affectus.errors import ConfigError
+from affectus.features.checks import check_parameters, check_rate
 
 _POOLINGS = ("mean", "statistics", "none")
 _PRECISIONS = ("float32", "bf16")
@@ -80,12 +81,7 @@ class _SpeechEncoder:
             "window": (1 <= self.window <= longest, f"1 to {longest:g} s"),
             "overlap": (0 <= self.overlap <= self.window / 2, f"0 to {self.window / 2:g} s"),
         }
-        for parameter, (fine, expected) in checks.items():
-            if not fine:
-                raise ConfigError(
-                    f"{self.name}: {parameter} is {getattr(self, parameter)}; expected {expected}. "
-                    f"Change it."
-                )
+        check_parameters(self.name, self, checks)
 
     @property
     def _files(self) -> EncoderFiles:
@@ -126,11 +122,7 @@ class _SpeechEncoder:
         self, waveforms: Sequence[NDArray[np.float32]], sample_rate: int
     ) -> list[NDArray[np.float32]]:
         """Return the frames of several waveforms, computed together; equal within 1e-5."""
-        if sample_rate != SAMPLE_RATE:
-            raise ConfigError(
-                f"{self.name}: waveform at {sample_rate} Hz; expected {SAMPLE_RATE} Hz. Resample "
-                f"it: read_audio(..., sample_rate={SAMPLE_RATE})."
-            )
+        check_rate(self.name, sample_rate, SAMPLE_RATE)
         from affectus.encoders.computing import compute, open_encoder
 
         return compute(

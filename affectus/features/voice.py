@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError
+from affectus.features.checks import check_rate
 
 Frames = NDArray[np.float32]
 
@@ -99,11 +100,7 @@ class LogMel:
 
         Raises ConfigError if `sample_rate` is not the extractor's.
         """
-        if sample_rate != self.sample_rate:
-            raise ConfigError(
-                f"logmel: waveform at {sample_rate} Hz; expected {self.sample_rate} Hz. "
-                f"Resample it: read_audio(..., sample_rate={self.sample_rate})."
-            )
+        check_rate("logmel", sample_rate, self.sample_rate)
         waveform = np.asarray(waveform, np.float32)
         if len(waveform) < self.n_fft:
             waveform = np.pad(waveform, (0, self.n_fft - len(waveform)))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, LimitError
+from affectus.features.checks import check_parameters
 
 _SHORTEST = 400  # samples: 25 ms at 16 kHz, of which a speech encoder makes one frame
 
@@ -31,12 +32,7 @@ class Waveform:
             "sample_rate": (1_000 <= self.sample_rate <= 192_000, "1,000 to 192,000 Hz"),
             "longest": (0 <= self.longest <= 3_600, "0 to 3,600 s"),
         }
-        for parameter, (fine, expected) in checks.items():
-            if not fine:
-                raise ConfigError(
-                    f"waveform: {parameter} is {getattr(self, parameter)}; expected {expected}. "
-                    f"Change it."
-                )
+        check_parameters("waveform", self, checks)
 
     @property
     def frame_rate(self) -> float:

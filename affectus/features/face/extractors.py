@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, MediaError
 from affectus.face_rows import FOUND, INFO, N_FACES, join_rows, split_rows
+from affectus.features.checks import check_parameters
 from affectus.features.face.crops import crop_face, measure_blur
 from affectus.features.face.detection import Detection, Detector, HaarDetector, YuNetDetector
 from affectus.features.face.networks import PURPOSES, FaceNetwork, hash_model, open_network
@@ -44,12 +45,7 @@ class _FaceFeatures:
             "min_found": (0 <= self.min_found <= 1, "a share, 0 to 1"),
             "few": (self.few in ("fail", "warn"), "fail or warn"),
         }
-        for parameter, (fine, expected) in checks.items():
-            if not fine:
-                value = getattr(self, parameter)
-                raise ConfigError(
-                    f"{self._name}: {parameter} is {value}; expected {expected}. Change it."
-                )
+        check_parameters(self._name, self, checks)
         found = hash_model(self.detector) if self.detector else ""
         _expect_same(self._name, self.detector, self.detector_sha256, found)
         object.__setattr__(self, "detector_sha256", found)
