@@ -20,6 +20,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError
+from affectus.files import replacing
 
 SCHEMA = 1
 # How many clips of a speaker weigh as much as all training clips, for the mean and the variance.
@@ -112,10 +113,8 @@ def adapt(
 
 def write_profile(profile: SpeakerProfile, path: Path | str) -> None:
     """Write a profile as JSON; read it again with `read_profile`."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(msgspec.json.encode(profile) + b"\n")
-    temporary.replace(path)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(msgspec.json.encode(profile) + b"\n")
 
 
 def read_profile(path: Path | str) -> SpeakerProfile:

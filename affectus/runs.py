@@ -178,10 +178,9 @@ def _member_dir(folder: Path, experiment: Experiment, seed: int) -> Path:
 
 def write_history(epochs: Sequence[Epoch], folder: Path) -> None:
     """Write history.jsonl anew in a fold's folder, complete or not at all."""
-    temporary = folder / ".history.jsonl.tmp"
     text = "".join(json.dumps(epoch._asdict()) + "\n" for epoch in epochs)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / "history.jsonl")
+    with replacing(folder / "history.jsonl") as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_history(run: Run) -> list[Epoch]:
