@@ -25,6 +25,7 @@ LEVELS = [
         "metrics",
         "model_folder",
         "notice",
+        "onnx_session",
         "page",
         "store",
         "workers",

@@ -6,7 +6,6 @@ export` is taken, whose weights come from a training, and their hash is part of 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, ModelError
 from affectus.model_folder import ModelFacts, read_model
+from affectus.onnx_session import open_session
 
 if TYPE_CHECKING:
     from affectus.features import Extractor
@@ -88,20 +88,13 @@ class _Encoder:
     """A model folder's network, for its frames, and the `extractor` of what it takes."""
 
     def __init__(self, folder: str) -> None:
-        # Here, as every extraction loads this file and few a network; and it is of this package.
-        import onnxruntime
-
+        # Here, as it is of this package.
         from affectus.features import restore_extractor
 
         self.facts: ModelFacts
         self.facts, network = read_model(folder)
         self.extractor: Extractor = restore_extractor(self.facts.extractor)
-        options = onnxruntime.SessionOptions()
-        if multiprocessing.parent_process() is not None:  # a worker has its share of the machine
-            options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(
-            network, options, providers=["CPUExecutionProvider"]
-        )
+        self.session = open_session(network)
         shapes = {output.name: output.shape for output in self.session.get_outputs()}
         if "frames" not in shapes:
             raise ModelError(

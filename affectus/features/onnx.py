@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import multiprocessing
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from affectus.encoders.known import check_heard
 from affectus.errors import ConfigError, MediaError
 from affectus.features.checks import check_parameters, check_rate
+from affectus.onnx_session import open_session
 
 _POOLINGS = ("mean", "statistics", "none")
 
@@ -155,19 +155,13 @@ class _Network:
     def __init__(self, model: str) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if multiprocessing.parent_process() is not None:  # a worker has its share of the machine
-            options.intra_op_num_threads = 1
         self.model = model
         self.errors = tuple(
             kind for kind in vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
             if isinstance(kind, type) and issubclass(kind, Exception)
         )  # fmt: skip
         try:
-            self.session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
-            )
+            self.session = open_session(model)
         except self.errors as error:
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(f"onnx: {model}: {reason}; expected an ONNX file.") from None

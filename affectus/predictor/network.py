@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from affectus.adaptation import SpeakerProfile, adapt, learn
 from affectus.errors import ConfigError, ModelError
 from affectus.features import hash_record, restore_extractor
 from affectus.model_folder import PRETRAINED, read_model, read_statistics
+from affectus.onnx_session import open_session
 
 Waveform = NDArray[np.float32]
 Frames = NDArray[np.float32]
@@ -38,17 +38,14 @@ class VoiceNetwork:
         self.features = hash_record(self.facts.extractor)
         shipped = folder.parent == PRETRAINED
         self.card = f"affectus models {folder.name}" if shipped else "the model's MODEL_CARD.md"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         if "voice" not in self.facts.streams:
             raise ModelError(
                 f"{folder}: a model of faces alone; expected one that hears a voice. Evaluate "
                 f"it, or predict with another."
             )
-        self._session = onnxruntime.InferenceSession(
-            network, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(network, threads=threads)
+        shapes = {stream.name: stream.shape for stream in self._session.get_inputs()}
+        self._n_face = int(shapes["face"][2]) if "face" in shapes else 0
 
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -103,8 +100,7 @@ class VoiceNetwork:
 
     def _without_face(self, n_clips: int) -> dict[str, NDArray[Any]]:
         """Return what says to a network of both that there is no face; nothing to one of voices."""
-        shapes = {stream.name: stream.shape for stream in self._session.get_inputs()}
-        if "face" not in shapes:
+        if not self._n_face:
             return {}
-        face = np.zeros((n_clips, 1, shapes["face"][2]), np.float32)
+        face = np.zeros((n_clips, 1, self._n_face), np.float32)
         return {"face": face, "face_lengths": np.zeros(n_clips, np.int64)}

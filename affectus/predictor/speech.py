@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError
+from affectus.onnx_session import open_session
 
 Waveform = NDArray[np.float32]
 Detector = Callable[[Waveform], bool]
@@ -79,12 +79,7 @@ class SileroDetector:
     """
 
     def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(path, threads=1)
 
     def __call__(self, waveform: Waveform) -> bool:
         """Return whether a quarter of a second of it, or a third of less, is speech."""

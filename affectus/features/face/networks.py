@@ -5,7 +5,6 @@ No file is fetched, and none comes along: their weights have licences of their o
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from affectus.errors import ConfigError, ModelError
 from affectus.manifest import hash_file
 from affectus.media import Image
+from affectus.onnx_session import open_session
 
 Floats = NDArray[np.float32]
 
@@ -155,15 +155,10 @@ class FaceNetwork:
 
 
 def _open(file: str) -> Any:
-    import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if multiprocessing.parent_process() is not None:  # a worker has its share of the machine
-        options.intra_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return open_session(file)
     except (
         refusals.Fail, refusals.InvalidArgument, refusals.InvalidGraph, refusals.InvalidProtobuf,
         refusals.NoSuchFile, refusals.NotImplemented, refusals.RuntimeException,
