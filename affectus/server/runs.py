@@ -17,13 +17,13 @@ from affectus.experiment import Experiment, read_experiment
 from affectus.runs import Run
 from affectus.server.pool import RequestError
 from affectus.server.routes import to_json
-from affectus.splits import read_splits
+from affectus.splits import Split, read_splits
 
 _MAX_FILE = 64 * 2**20  # bytes
 _SIDES = ("dev", "test")
 _EVALUATION = (
     "side", "labels", "scheme", "protocol", "n_planned", "n_answered", "n_speakers", "uar", "war",
-    "macro_f1", "ece", "confusion", "classes", "groups", "speakers", "cautions",
+    "macro_f1", "confusion", "classes", "groups", "speakers", "cautions",
 )  # fmt: skip
 
 
@@ -54,18 +54,19 @@ def _folders(runs_dir: Path) -> dict[str, Path]:
 
 def find_runs(runs_dir: Path) -> list[dict[str, Any]]:
     """Return a line for each run: how far it is and what it reached."""
-    found = (_summary(name, folder) for name, folder in _folders(runs_dir).items())
-    return [line for line in found if line is not None]
+    opened = ((name, _open(folder)) for name, folder in _folders(runs_dir).items())
+    return [
+        _summary(name, run, _read_folds(run), _read_evaluation(run.folder, "test"))
+        for name, run in opened
+        if run is not None
+    ]
 
 
-def _summary(name: str, folder: Path) -> dict[str, Any] | None:
-    run = _open(folder)
-    if run is None:
-        return None
-    folds = [_read_fold(run, place) for place in range(len(run.splits))]
+def _summary(
+    name: str, run: Run, folds: list[dict[str, Any]], test: dict[str, Any] | None
+) -> dict[str, Any]:
     best = [max((epoch["dev_uar"] for epoch in fold["epochs"]), default=None) for fold in folds]
     reached = [value for value in best if value is not None]
-    test = _read_evaluation(folder, "test")
     return {
         "name": name,
         "model": run.experiment.model["name"],
@@ -84,14 +85,14 @@ def read_run(runs_dir: Path, name: str) -> dict[str, Any] | None:
     """Return what is known of a run: experiment, curves, scores; None if there is none."""
     folder = _folders(runs_dir).get(name)
     run = _open(folder) if folder is not None else None
-    summary = _summary(name, folder) if folder is not None else None
-    if folder is None or run is None or summary is None:
+    if run is None:
         return None
-    evaluations = {side: _read_evaluation(folder, side) for side in _SIDES}
+    folds = _read_folds(run)
+    evaluations = {side: _read_evaluation(run.folder, side) for side in _SIDES}
     return {
-        **summary,
+        **_summary(name, run, folds, evaluations["test"]),
         "experiment": _plain(run.experiment),
-        "curves": [_read_fold(run, place) for place in range(len(run.splits))],
+        "curves": folds,
         "evaluations": {side: found for side, found in evaluations.items() if found},
     }
 
@@ -114,8 +115,11 @@ def _plain(experiment: Experiment) -> dict[str, Any]:
     return plain
 
 
-def _read_fold(run: Run, place: int) -> dict[str, Any]:
-    split = run.splits[place]
+def _read_folds(run: Run) -> list[dict[str, Any]]:
+    return [_read_fold(run, split) for split in run.splits]
+
+
+def _read_fold(run: Run, split: Split) -> dict[str, Any]:
     path = run.fold_dir(split) / "history.jsonl"
     epochs, changed = [], 0.0
     if path.is_file() and path.stat().st_size <= _MAX_FILE:
