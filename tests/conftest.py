@@ -45,6 +45,22 @@ def corpora_dir():
 
 
 @pytest.fixture(scope="session")
+def tones_folder(tmp_path_factory):
+    """A folder of tones with a network that learnt them: recordings, store, runs/tones, model.
+
+    Every file of tests has the same; what changes it takes a copy.
+    """
+    from small_run import prepare
+
+    from affectus.export import export_run
+    from affectus.training import train
+
+    folder = tmp_path_factory.mktemp("tones")
+    export_run(train(prepare(folder), folder / "runs"), folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_model(tmp_path_factory):
     """A folder with a small model of fresh weights."""
     from served import write_model

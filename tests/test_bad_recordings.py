@@ -12,14 +12,11 @@ from pathlib import Path
 import pytest
 from bad_recordings import CASES
 from served import Served, error_code
-from small_run import prepare
 
-from affectus.cli import run
 from affectus.errors import MediaError
 from affectus.manifest import Clip, Manifest, with_hashes
 from affectus.media import read_audio
 from affectus.store import FeatureStore
-from affectus.training import train
 
 EXPECTED = tomllib.loads(Path(__file__).with_name("bad_recordings.toml").read_text("utf-8"))
 REFUSED = {name for name, expected in EXPECTED.items() if not expected.startswith("ok")}
@@ -40,12 +37,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tones_folder):
     """A model folder, of a minute network that knows tones."""
-    folder = tmp_path_factory.mktemp("model")
-    trained = train(prepare(folder), folder / "runs")
-    assert run(["export", str(trained.folder), "-o", str(folder / "model")]) == 0
-    return folder / "model"
+    return tones_folder / "model"
 
 
 def test_there_are_as_many_cases_as_expectations():

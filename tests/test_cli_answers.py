@@ -9,23 +9,20 @@ import sys
 
 import numpy as np
 import pytest
-from small_run import PITCHES, prepare
+from small_run import PITCHES
 
 from affectus.adaptation import read_profile
 from affectus.cli import run
-from affectus.export import export_run
 from affectus.media import write_audio
 from affectus.notice import NOTICE
 from affectus.predictor import load_model
-from affectus.training import train
 
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("answers")
-    export_run(train(prepare(folder), folder / "runs"), folder / "model")
+def folder(tmp_path_factory, tones_folder):
+    folder = shutil.copytree(tones_folder, tmp_path_factory.mktemp("answers") / "tones")
     time = np.arange(6 * RATE) / RATE
     sounds = [0.3 * np.sin(2 * np.pi * PITCHES[name] * time) for name in ("happy", "angry")]
     noise = np.random.default_rng(0).normal(0, 0.03, 2 * len(time))

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from small_run import prepare
 
 from affectus.cli import run
 from affectus.synthesis import write_corpus
@@ -31,7 +30,7 @@ QUICK = "--set training.epochs=1 --set training.batch_size=16"  # a page shows h
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory, tones_folder):
     """A folder with everything that a reader of the pages is told to have."""
     folder = tmp_path_factory.mktemp("world")
     write_corpus("ravdess", folder / "ravdess", n_speakers=6, n_sentences=1)
@@ -50,9 +49,7 @@ def world(tmp_path_factory):
     (folder / "my.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     shutil.copy(copy, folder / "clip.wav")
     shutil.copy(copy, folder / "interview.wav")
-    small = tmp_path_factory.mktemp("small")
-    trained = train(prepare(small), small / "runs")
-    assert run(["export", str(trained.folder), "-o", str(folder / "my-model")]) == 0
+    shutil.copytree(tones_folder / "model", folder / "my-model")
     shutil.copytree(ROOT / "experiments", folder / "experiments")
     return folder
 

@@ -3,30 +3,20 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from small_run import PITCHES, prepare
+from small_run import PITCHES
 
 from affectus import models
 from affectus.errors import ConfigError, LimitError, MediaError, ModelError
-from affectus.export import export_run
 from affectus.media import Limits, read_audio, write_audio
 from affectus.models import Inputs
 from affectus.predictor import load_model
-from affectus.training import train
 
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    run = train(prepare(folder), folder / "runs")
-    export_run(run, folder / "model")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(folder):
-    return load_model(folder / "model", speech="off")  # tones are no speech
+def model(tones_folder):
+    return load_model(tones_folder / "model", speech="off")  # tones are no speech
 
 
 def tone(emotion, seconds=0.5):
@@ -40,10 +30,10 @@ def test_the_answer_is_the_emotion_that_was_learnt(model):
         assert model.predict((tone(emotion), RATE)).emotion == emotion
 
 
-def test_scores_are_the_networks_own(model, folder):
+def test_scores_are_the_networks_own(model, tones_folder):
     # One front end: training's own path (extractor, torch) and prediction's give the same.
-    file = next((folder / "recordings").rglob("angry_0.wav"))
-    network, _ = models.load(folder / "model/weights.safetensors")
+    file = next((tones_folder / "recordings").rglob("angry_0.wav"))
+    network, _ = models.load(tones_folder / "model/weights.safetensors")
     frames = torch.from_numpy(model.extractor(read_audio(file).waveform, RATE))
     logits = network(Inputs(frames[None], torch.tensor([len(frames)])))
     scores = model.predict(file).scores
@@ -53,8 +43,8 @@ def test_scores_are_the_networks_own(model, folder):
     np.testing.assert_allclose(list(scores.values()), expected, atol=2e-6)
 
 
-def test_a_file_its_bytes_and_its_samples_get_the_same_answer(model, folder):
-    file = next((folder / "recordings").rglob("sad_1.wav"))
+def test_a_file_its_bytes_and_its_samples_get_the_same_answer(model, tones_folder):
+    file = next((tones_folder / "recordings").rglob("sad_1.wav"))
     answers = [
         model.predict(file),
         model.predict(str(file)),
@@ -107,8 +97,8 @@ def test_warnings_travel_with_the_answer(model, tmp_path):
     assert warning.startswith("W1105 recorded at 8,000 Hz")
 
 
-def test_a_broken_file_among_good_ones_stands_in_its_place(model, folder, tmp_path):
-    good = next((folder / "recordings").rglob("sad_1.wav"))
+def test_a_broken_file_among_good_ones_stands_in_its_place(model, tones_folder, tmp_path):
+    good = next((tones_folder / "recordings").rglob("sad_1.wav"))
     bad = tmp_path / "bad.wav"
     bad.write_text("not audio")
     found = list(model.predict_many([good, bad, good]))
@@ -145,8 +135,8 @@ def test_windows_out_of_range_are_refused(model):
         model.predict((tone("sad"), RATE), window=1.0, hop=2.0)
 
 
-def test_a_model_for_unknown_features_is_refused(folder, tmp_path):
-    shutil.copytree(folder / "model", tmp_path / "m")
+def test_a_model_for_unknown_features_is_refused(tones_folder, tmp_path):
+    shutil.copytree(tones_folder / "model", tmp_path / "m")
     text = (tmp_path / "m/model.json").read_text()
     (tmp_path / "m/model.json").write_text(text.replace('"version": 1,', '"version": 2,', 1))
     with pytest.raises(ModelError, match=r"model\.json: features 'logmel' were made by version 2"):

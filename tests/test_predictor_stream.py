@@ -5,28 +5,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from small_run import PITCHES, prepare
+from small_run import PITCHES
 
 from affectus.errors import ConfigError, LimitError, MediaError
-from affectus.export import export_run
 from affectus.media import Limits, write_audio
 from affectus.predictor import load_model
-from affectus.training import train
 
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    run = train(prepare(folder), folder / "runs")
-    export_run(run, folder / "model")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(folder):
-    return load_model(folder / "model", speech="off")
+def model(tones_folder):
+    return load_model(tones_folder / "model", speech="off")
 
 
 def tones(*parts, rate=RATE):
@@ -163,10 +153,10 @@ def test_memory_does_not_grow_with_the_recording(model):
     assert long < short + 1e6  # eight more minutes are 31 MB of samples
 
 
-def test_batches_give_what_single_calls_give(model, folder, tmp_path):
+def test_batches_give_what_single_calls_give(model, tones_folder, tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_text("not audio")
-    files = [*sorted((folder / "recordings").rglob("*.wav"))[:20], bad]
+    files = [*sorted((tones_folder / "recordings").rglob("*.wav"))[:20], bad]
     sources = [*files, (tones(("happy", 12.0)), RATE), (np.zeros(RATE, np.float32), RATE), files[0]]
     for workers in (1, 2):
         found = list(model.predict_many(sources, workers=workers))

@@ -3,17 +3,15 @@
 import json
 
 import pytest
-from small_run import prepare
 
+from affectus.runs import open_run
 from affectus.server.runs import find_runs, read_run
-from affectus.training import train
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, one_thread):
+def run(tones_folder):
     """A small run, trained."""
-    folder = tmp_path_factory.mktemp("browsed")
-    return train(prepare(folder), folder / "runs")
+    return open_run(tones_folder / "runs/tones")
 
 
 def test_a_run_is_listed_and_shown_with_its_curves(run):
