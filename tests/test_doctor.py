@@ -12,6 +12,7 @@ from affectus.errors import StoreError
 from affectus.extraction import extract_features, mend_store
 from affectus.feature_files import export_features, import_features
 from affectus.store import FeatureStore, locked, repair, write_shard
+from affectus.store.index import transaction
 from affectus.store.repair import examine_store
 
 
@@ -150,7 +151,7 @@ def test_a_file_of_no_feature_set_is_put_aside_and_a_second_one_beside_it(store,
 
 
 def test_a_shard_written_but_not_entered_is_no_fault(store, manifest):
-    with FeatureStore(store) as opened, opened._transaction() as index:
+    with FeatureStore(store) as opened, transaction(opened._index, store) as index:
         index.execute("DELETE FROM shards WHERE shard = 3")
         index.execute("UPDATE items SET state = 'planned' WHERE shard = 3")
     found = examine_store(store)

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from affectus import store as store_module
 from affectus.errors import DiskError, StoreError
 from affectus.store import FeatureStore, Item, Result, shard_path, write_shard
+from affectus.store import index as index_module
 
 RECORD = {"name": "toy", "version": 1, "n_mels": 4, "f_max": 8000.0, "trim_db": None}
 STRIDE = 11  # steps between two kills; 1 kills at every line, in half a minute
@@ -766,7 +767,7 @@ def commit_first(store, shard, keys, failed=()):
 
 def die_at(step):
     """Kill this process at the given step: a line of the store, or of `make_shard`."""
-    watched = {store_module.__file__, __file__}
+    watched = {store_module.__file__, index_module.__file__, __file__}
     left = [step]
 
     def trace(frame, event, _):

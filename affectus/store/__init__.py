@@ -14,22 +14,27 @@ It knows nothing of clips, sound or extractors.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import StoreError
+from affectus.store.index import (
+    bring_up,
+    locked,
+    open_index,
+    place_wanted,
+    transaction,
+    version_of,
+    want,
+)
 from affectus.store.shards import (
     Note,
     Result,
@@ -54,61 +59,6 @@ __all__ = [
 ]
 
 SHARD_SIZE = 256  # arrays
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS features (
-    name TEXT PRIMARY KEY, record TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS shards (
-    name TEXT NOT NULL REFERENCES features, shard INTEGER NOT NULL, sha256 TEXT NOT NULL,
-    PRIMARY KEY (name, shard)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS items (
-    name TEXT NOT NULL REFERENCES features, key TEXT NOT NULL, clip_id TEXT NOT NULL,
-    shard INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'done', 'failed')),
-    code TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
-    n_frames INTEGER NOT NULL DEFAULT 0, audio_sha256 TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (name, key)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS items_by_shard ON items (name, shard, state);
-"""
-# Apart from the ledger, which is read from end to end often, and they are a hundred times as large.
-_FINGERPRINTS = """
-CREATE TABLE fingerprints (
-    name TEXT NOT NULL, key TEXT NOT NULL, fingerprint BLOB NOT NULL,
-    PRIMARY KEY (name, key), FOREIGN KEY (name, key) REFERENCES items ON DELETE CASCADE
-) WITHOUT ROWID;
-"""
-_VERSION = 2  # 1 had no fingerprints; it is read, and becomes 2 when it is written
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep others from writing the store at `folder`; its index need not be sound for that.
-
-    Raises StoreError if somebody writes it.
-    """
-    with disk_errors(folder):
-        lock = (folder / "lock").open("a+")
-    with lock:
-        with disk_errors(folder):
-            _take(lock, folder)
-        yield
-
-
-def _take(lock: TextIO, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        raise StoreError(
-            f"{folder}: being written by process {lock.read().strip() or '?'}; "
-            f"expected nobody. Wait for it, or use another folder."
-        ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
 
 
 @dataclass(frozen=True)
@@ -141,7 +91,7 @@ class FeatureStore:
                     f"Make one with: affectus extract MANIFEST --store {self.folder}"
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._index = self._connect()
+            self._index = open_index(self.folder)
 
     def __enter__(self) -> FeatureStore:
         return self
@@ -199,8 +149,9 @@ class FeatureStore:
 
     def fingerprints(self, name: str) -> dict[str, bytes]:
         """Return the fingerprints of what is done, by key; of a store of version 1, none."""
-        if self._version() == 1:
-            return {}
+        with disk_errors(self.folder):
+            if version_of(self._index) == 1:
+                return {}
         return dict(self._query("SELECT key, fingerprint FROM fingerprints WHERE name = ?", name))
 
     def count(self, name: str) -> dict[str, int]:
@@ -242,10 +193,7 @@ class FeatureStore:
         with disk_errors(self.folder):
             for orphan in self.folder.glob(".*.tmp"):
                 orphan.unlink(missing_ok=True)
-            if self._version() == 1:
-                self._index.executescript(
-                    f"BEGIN; {_FINGERPRINTS} PRAGMA user_version = {_VERSION}; COMMIT;"
-                )
+            bring_up(self._index)
 
     def define(self, name: str, record: Mapping[str, Any]) -> None:
         """Record a feature set's extractor, or check that it is the one recorded before.
@@ -254,7 +202,7 @@ class FeatureStore:
         """
         if name not in self.features():  # a reader that only checks need not be able to write
             text = json.dumps(dict(record), sort_keys=True)
-            with self._transaction() as index:
+            with transaction(self._index, self.folder) as index:
                 index.execute("INSERT OR IGNORE INTO features VALUES (?, ?)", (name, text))
         stored = self.record(name)
         differing = [
@@ -277,8 +225,8 @@ class FeatureStore:
         failed are planned anew, in new shards, if `retry_failed`. Shards that an earlier call
         planned of other items too and that were never made are planned anew, of `items` alone.
         """
-        with self._transaction() as index:
-            self._want(index, items)
+        with transaction(self._index, self.folder) as index:
+            want(index, items)
             if retry_failed:
                 index.execute(
                     "DELETE FROM items WHERE name = ? AND state = 'failed' "
@@ -292,7 +240,7 @@ class FeatureStore:
                 "HAVING COUNT(wanted.key) BETWEEN 1 AND COUNT(*) - 1)",
                 (name, name),
             )
-            self._place(index, name)
+            place_wanted(index, name, SHARD_SIZE)
         shards: dict[int, list[str]] = {}
         for shard, key in self._query(
             "SELECT shard, key FROM items JOIN wanted USING (key) "
@@ -306,7 +254,7 @@ class FeatureStore:
         """Return those of the keys that are not done: planned, failed, or '' where not known."""
         with disk_errors(self.folder):
             self._index.execute("BEGIN")
-            self._want(self._index, ((key, "") for key in keys))
+            want(self._index, ((key, "") for key in keys))
             self._index.execute("COMMIT")
         rows = self._query(
             "SELECT wanted.key, items.clip_id, state, code, reason, n_frames, audio_sha256 "
@@ -319,7 +267,7 @@ class FeatureStore:
 
     def forget(self, name: str, keys: Iterable[str]) -> None:
         """Take items out of the ledger, and delete the shards that then hold none of them."""
-        with self._transaction() as index:
+        with transaction(self._index, self.folder) as index:
             index.executemany(
                 "DELETE FROM items WHERE name = ? AND key = ?", [(name, key) for key in keys]
             )
@@ -340,7 +288,7 @@ class FeatureStore:
              name, r.key)
             for r in results
         ]  # fmt: skip
-        with self._transaction() as index:
+        with transaction(self._index, self.folder) as index:
             if sha256:
                 index.execute("INSERT INTO shards VALUES (?, ?, ?)", (name, shard, sha256))
             index.executemany(
@@ -356,7 +304,7 @@ class FeatureStore:
     def adopt(self, name: str, shard: int, sha256: str, note: Note) -> None:
         """Enter a shard that was found with its note, when the index was lost."""
         self.define(name, note.record)
-        with self._transaction() as index:
+        with transaction(self._index, self.folder) as index:
             index.executemany(
                 "INSERT OR REPLACE INTO items (name, key, clip_id, shard) VALUES (?, ?, ?, ?)",
                 [(name, result.key, clip_id, shard) for clip_id, result in note.items],
@@ -365,89 +313,9 @@ class FeatureStore:
 
     # --- inside ---
 
-    @staticmethod
-    def _want(index: sqlite3.Connection, items: Iterable[tuple[str, str]]) -> None:
-        """Fill the temporary table `wanted`, so that a million keys are joined and not held."""
-        index.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS wanted (place INTEGER PRIMARY KEY, "
-            "key TEXT NOT NULL UNIQUE, clip_id TEXT NOT NULL)"
-        )
-        index.execute("DELETE FROM temp.wanted")
-        index.executemany("INSERT OR IGNORE INTO temp.wanted (key, clip_id) VALUES (?, ?)", items)
-
-    @staticmethod
-    def _place(index: sqlite3.Connection, name: str) -> None:
-        """Give what is wanted and new its shard, in the order in which it is wanted."""
-        unknown = "FROM wanted WHERE key NOT IN (SELECT key FROM items WHERE name = ?)"
-        (n_new,) = index.execute(f"SELECT COUNT(*) {unknown}", (name,)).fetchone()
-        if not n_new:
-            return
-        # The lowest free numbers: a shard that was lost with the index gets its own again.
-        used = {
-            row[0]
-            for row in index.execute(
-                "SELECT shard FROM items WHERE name = ? UNION SELECT shard FROM shards "
-                "WHERE name = ?",
-                (name, name),
-            )
-        }
-        free = islice((n for n in count() if n not in used), -(-n_new // SHARD_SIZE))
-        index.execute("CREATE TEMP TABLE IF NOT EXISTS free (n INTEGER PRIMARY KEY, shard INTEGER)")
-        index.execute("DELETE FROM temp.free")
-        index.executemany("INSERT INTO temp.free VALUES (?, ?)", enumerate(free))
-        index.execute(
-            "INSERT INTO items (name, key, clip_id, shard) "
-            "SELECT ?, key, clip_id, free.shard FROM "
-            f"(SELECT key, clip_id, (ROW_NUMBER() OVER (ORDER BY place) - 1) / ? AS n {unknown}) "
-            "JOIN free USING (n)",
-            (name, SHARD_SIZE, name),
-        )
-
-    def _connect(self) -> sqlite3.Connection:
-        path = self.folder / "index.sqlite"
-        uri = path.absolute().as_uri()
-        if not os.access(self.folder, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-            # Read-only, and nobody writes: SQLite need make no files beside it.
-            uri += "?immutable=1"
-        # Transactions are written out (isolation_level None), so that each is seen in the code.
-        index = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
-        try:
-            (version,) = index.execute("PRAGMA user_version").fetchone()
-            if not 0 <= version <= _VERSION:
-                raise StoreError(
-                    f"{self.folder}: store version {version}; expected {_VERSION} or 1. "
-                    f"Use the version of Affectus that made it, or extract again."
-                )
-            if version == 0:
-                index.execute("PRAGMA journal_mode = WAL")
-                index.executescript(
-                    f"BEGIN; {_SCHEMA} {_FINGERPRINTS} PRAGMA user_version = {_VERSION}; COMMIT;"
-                )
-            index.execute("PRAGMA synchronous = FULL")
-            index.execute("PRAGMA foreign_keys = ON")
-        except (sqlite3.Error, StoreError):
-            index.close()
-            raise
-        return index
-
-    def _version(self) -> int:
-        return int(self._query("PRAGMA user_version")[0][0])
-
     def _query(self, sql: str, *values: object) -> list[Any]:
         with disk_errors(self.folder):
             return self._index.execute(sql, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with disk_errors(self.folder):
-            self._index.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._index
-                self._index.execute("COMMIT")
-            except BaseException:
-                if self._index.in_transaction:  # a full disk has rolled it back already
-                    self._index.execute("ROLLBACK")
-                raise
 
     def _shard(self, name: str, shard: int) -> dict[str, NDArray[Any]]:
         """Return a shard's arrays, mapped from disk; its hash is checked the first time."""

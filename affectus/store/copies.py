@@ -10,6 +10,7 @@ from collections.abc import Iterable, Set
 from typing import NamedTuple
 
 from affectus.store import FeatureStore
+from affectus.store.index import transaction
 
 _SCHEMA = (
     """
@@ -66,7 +67,7 @@ def enter_copies(
     Nothing is entered, and False returned, if others are known now: with those that somebody else
     entered meanwhile, `new` was not compared. Raises DiskError if the store cannot be written.
     """
-    with store._transaction() as index:
+    with transaction(store._index, store.folder) as index:
         for statement in _SCHEMA:
             index.execute(statement)
         index.execute("DELETE FROM compared WHERE name = ? AND version != ?", (name, version))

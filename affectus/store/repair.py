@@ -15,6 +15,7 @@ from pathlib import Path
 
 from affectus.errors import StoreError
 from affectus.store import FeatureStore, Note, locked
+from affectus.store.index import transaction, version_of
 from affectus.store.shards import disk_errors, read_shard, shard_path
 
 _INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
@@ -124,7 +125,7 @@ def _read(path: Path) -> tuple[str, Note | None]:
 def _agrees(store: FeatureStore, name: str, shard: int, note: Note) -> bool:
     """Whether the index says of a shard's items what its note does."""
     heard, join = ("fingerprint", "LEFT JOIN fingerprints USING (name, key)")
-    if store._version() == 1:  # which had none
+    if version_of(store._index) == 1:  # which had none
         heard, join = "NULL", ""
         note = note._replace(items=[(i, r._replace(fingerprint=None)) for i, r in note.items])
     said = {
@@ -157,7 +158,7 @@ def _plan_again(store: FeatureStore, path: Path) -> None:
     found = _SHARD.fullmatch(path.name)
     assert found is not None
     place = (found["name"], int(found["shard"]))
-    with store._transaction() as index:
+    with transaction(store._index, store.folder) as index:
         index.execute("DELETE FROM shards WHERE name = ? AND shard = ?", place)
         index.execute(
             "UPDATE items SET state = 'planned', code = '', reason = '', n_frames = 0, "
