@@ -2,7 +2,7 @@
 
 import doctest
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -10,10 +10,19 @@ import pytest
 from affectus.corpora import load_corpus
 from affectus.errors import ConfigError
 from affectus.extraction import extract_features
-from affectus.features import create_extractor, cycles, descriptors, formants, functionals, spectral
+from affectus.features import (
+    create_extractor,
+    cycles,
+    descriptors,
+    formants,
+    functionals,
+    pitch,
+    spectral,
+)
 from affectus.features.columns import DESCRIPTORS
 from affectus.features.descriptors import Descriptors
 from affectus.features.functionals import Functionals
+from affectus.features.sums import add_up
 from affectus.media import from_waveform, write_audio
 from affectus.store import FeatureStore
 from affectus.synthesis import synthesize_voice
@@ -220,7 +229,44 @@ def test_poles_are_those_of_numpy_roots():
         np.testing.assert_allclose(np.sort_complex(1 / found[frame == number]), roots, atol=1e-6)
 
 
+def test_the_path_of_pitch_is_the_cheapest_of_all_paths():
+    rng = np.random.default_rng(1)
+    octaves, strengths = rng.uniform(6, 9, (7, 2)), rng.uniform(0, 1, (7, 2))
+    unvoiced = rng.uniform(0.2, 0.8, 7)
+
+    def cost(path):  # Boersma (1993), equations 26 and 27, with this file's prices
+        total = 0.0
+        for t, place in enumerate(path):
+            total -= unvoiced[t] if place == 2 else strengths[t, place]
+            before = path[t - 1] if t else place
+            if 2 in (place, before):
+                total += 0.14 * (place != before)
+            elif t:
+                total += 0.35 * abs(octaves[t, place] - octaves[t - 1, before])
+        return total
+
+    best = min(product(range(3), repeat=7), key=cost)
+    assert tuple(pitch._best_path(octaves, strengths, unvoiced, 0.01)) == best
+
+
+def test_running_sums_are_numpys():
+    for n in (1, 15, 16, 17, 1_000):
+        values = noise(1.0)[:n]
+        expected = np.cumsum(np.concatenate([[0.0], values]))
+        np.testing.assert_allclose(add_up(values), expected, atol=1e-12)
+
+
 # --- spectrum ----------------------------------------------------------------------------------
+
+
+def test_frames_are_the_same_however_many_are_measured_at_once(monkeypatch):
+    wave = synthesize_voice("happy", speaker=2)
+    wave += noise(len(wave) / RATE, 1e-3)
+    whole = Descriptors(trim_db=None)(wave, RATE)
+    monkeypatch.setattr(descriptors, "_BLOCK", 50)
+    parts = Descriptors(trim_db=None)(wave, RATE)
+    assert len(whole) > 100
+    assert (np.abs(parts - whole) <= 2e-3 * whole.std(axis=0)).all()
 
 
 def test_mel_and_mfcc_equal_librosa():

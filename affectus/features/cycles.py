@@ -6,17 +6,20 @@ lag at which it correlates best with the next one.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from affectus.features.sums import add_up
 
 Floats = NDArray[np.floating[Any]]
 
 _GRID = 48  # points a cycle
 _COARSE = 16  # parts of a cycle among which the loudest is found
 _NEIGHBOURS = 4  # cycles on either side that are centred alike
-_SEARCH = 0.15  # of a cycle, up and down
+_REACH = 7  # points, up and down: 0.15 of a cycle
 _BLOCK = 256  # cycles compared at once, which bounds the memory
 _AROUND = 0.025  # s, before and after a frame's centre: cycles that count for it
 
@@ -41,9 +44,9 @@ def measure_cycles(
     if len(marks) < 2:
         return none, none
     marks = _centre_cycles(waveform, sample_rate, marks, hz)
-    total = np.cumsum(np.concatenate([[0.0], waveform], dtype=np.float64))
+    total = add_up(waveform)
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(marks), _BLOCK)]
-    measured = [_compare_cycles(total, sample_rate, marks[b], hz[b]) for b in blocks]
+    measured = [_compare_cycles(total, waveform, sample_rate, marks[b], hz[b]) for b in blocks]
     period, height = (np.concatenate(parts) for parts in zip(*measured, strict=True))
     same = run[1:] == run[:-1]
     lengths = np.abs(np.diff(period)) / np.maximum(0.5 * (period[1:] + period[:-1]), 1e-9)
@@ -74,7 +77,7 @@ def _count_cycles(f0: Floats, times: Floats, frames: Any) -> tuple[Floats, Float
 
 def _centre_cycles(waveform: Floats, sample_rate: int, marks: Floats, hz: Floats) -> Floats:
     """Return marks moved to where in a cycle the energy is, so that no pulse is cut in two."""
-    energy = np.cumsum(np.concatenate([[0.0], np.square(waveform)], dtype=np.float64))
+    energy = add_up(np.square(waveform))
     steps = np.arange(_COARSE + 1) / _COARSE - 0.5
     at = np.rint((marks[:, None] + steps / hz[:, None]) * sample_rate).astype(np.intp)
     parts = np.diff(energy.take(at, mode="clip"), axis=1)
@@ -85,36 +88,42 @@ def _centre_cycles(waveform: Floats, sample_rate: int, marks: Floats, hz: Floats
 
 
 def _compare_cycles(
-    total: Floats, sample_rate: int, marks: Floats, hz: Floats
+    total: Floats, waveform: Floats, sample_rate: int, marks: Floats, hz: Floats
 ) -> tuple[Floats, Floats]:
     """Return the period (s) and height (root mean square) of the cycle around each mark.
 
     `total` [N + 1] is the running sum of the waveform: its differences are the waveform as seen
     through a box two grid points wide, whatever the period, which keeps the grid from aliasing.
     """
-    reach = int(_SEARCH * _GRID)
-    steps = np.arange(2 * _GRID + reach + 2) / _GRID - 0.5
-    at = (marks[:, None] + steps / hz[:, None]) * sample_rate
+    steps, spans = _grid()
+    at = steps * (sample_rate / hz)[:, None]
+    at += (marks * sample_rate)[:, None]
     np.clip(at, 0, len(total) - 1.001, out=at)
     left = at.astype(np.intp)
-    sums = total[left]
     at -= left
-    left += 1
-    sums += at * (total[left] - sums)
-    points = (sums[:, 2:] - sums[:, :-2]).astype(np.float32)
-    cycle = points[:, :_GRID]
-    energy = np.cumsum(np.square(points), axis=1)
-    height = np.sqrt(energy[:, _GRID - 1]) * hz
-    match = np.empty((2 * reach + 1, len(marks)), np.float32)
-    for lag in range(2 * reach + 1):
-        start = _GRID - reach + lag
-        np.einsum("mg,mg->m", cycle, points[:, start : start + _GRID], out=match[lag])
-        match[lag] /= np.sqrt(
-            np.maximum(energy[:, start + _GRID - 1] - energy[:, start - 1], 1e-12)
-        )
-    best = np.clip(match.argmax(axis=0), 1, 2 * reach - 1)
-    columns = np.arange(len(best))
-    before, here, after = (match[best + step, columns] for step in (-1, 0, 1))
+    at *= waveform.take(left)
+    at += total.take(left)
+    points = (at[:, 2:] - at[:, :-2]).astype(np.float32)
+    ahead = np.lib.stride_tricks.sliding_window_view(points[:, _GRID - _REACH :], _GRID, axis=1)
+    match = np.vecdot(points[:, None, :_GRID], ahead)
+    energy = np.square(points) @ spans
+    height = np.sqrt(energy[:, 0]) * hz
+    match /= np.sqrt(np.maximum(energy[:, 1:], 1e-12))
+    best = np.clip(match.argmax(axis=1), 1, 2 * _REACH - 1)
+    rows = np.arange(len(best))
+    before, here, after = (match[rows, best + step] for step in (-1, 0, 1))
     bend = np.minimum(before - 2 * here + after, -1e-12)
     shift = np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
-    return (1 + (best + shift - reach) / _GRID) / hz, height
+    return (1 + (best + shift - _REACH) / _GRID) / hz, height
+
+
+@cache
+def _grid() -> tuple[Floats, Floats]:
+    """Return where a cycle and the next are looked at, in cycles, and what sums such points.
+
+    The sums are over the cycle, then over as many points from each lag at which it is compared.
+    """
+    steps = np.arange(2 * _GRID + _REACH + 2) / _GRID - 0.5
+    points = np.arange(len(steps) - 2)[:, None]
+    starts = np.array([0, *range(_GRID - _REACH, _GRID + _REACH + 1)])
+    return steps, ((points >= starts) & (points < starts + _GRID)).astype(np.float32)

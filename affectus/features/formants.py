@@ -24,6 +24,8 @@ _LOW, _WIDE = 90.0, 600.0  # Hz: a pole below, or wider, is no formant
 _APART = 1.0  # Hz
 _RADIUS = 0.91  # of the circle that poles are looked for along: 330 Hz wide
 _N_STARTS, _N_STEPS = 96, 6
+_CLOSE = 1e-3  # the last step to a pole that was found
+_THERE = 1e-5  # a step after which none is needed: the next would be as its square
 _MOST_REFLECTION = 1 - 1e-9  # less than all of it, or the polynomial grows without end
 N_FORMANTS = 3
 
@@ -84,46 +86,65 @@ def _cosines(n_bins: int, bin_hz: float) -> Floats:
 
 def _levinson(covariance: Floats) -> Floats:
     """Return the prediction polynomials [T, order], without the leading 1, by Levinson-Durbin."""
-    n, order = len(covariance), covariance.shape[1] - 1
+    lags = np.ascontiguousarray(covariance.T)
+    order = len(lags) - 1
     # A little white noise keeps pure tones and digital silence solvable.
-    first = covariance[:, 0] * (1 + 1e-6) + 1e-20
-    error = first.copy()
-    taps = np.zeros((n, order + 1))
-    taps[:, 0] = 1
+    error = lags[0] * (1 + 1e-6) + 1e-20
+    taps = np.zeros_like(lags)
+    taps[0] = 1
     for i in range(1, order + 1):
-        reflection = -np.einsum("tk,tk->t", taps[:, :i], covariance[:, i:0:-1]) / error
+        reflection = np.einsum("kt,kt->t", taps[:i], lags[i:0:-1])
+        reflection /= -error
         # Rounding can make a frame without power in most of its bands no autocorrelation at all.
-        reflection = np.clip(reflection, -_MOST_REFLECTION, _MOST_REFLECTION)
-        taps[:, 1 : i + 1] += reflection[:, None] * taps[:, i - 1 :: -1][:, :i]
+        np.clip(reflection, -_MOST_REFLECTION, _MOST_REFLECTION, out=reflection)
+        taps[1 : i + 1] += reflection * taps[i - 1 :: -1][:i]
         error *= 1 - np.square(reflection)
-    return taps[:, 1:]
+    return taps[1:].T
 
 
 def _find_poles(taps: Floats) -> tuple[NDArray[np.intp], NDArray[np.complex128]]:
     """Return frame and place of poles of polynomials [T, order] in 1/z, upper half plane.
 
-    Newton's method from every minimum along a circle inside the unit circle. It is a third of the
+    Newton's method from every minimum along a circle inside the unit circle. It is a fifth of the
     cost of all eigenvalues; what it misses are poles too wide to be formants.
     """
     start, table = _circle(taps.shape[1])
-    values = taps @ table
-    values += np.tile([1.0, 0.0], (len(start), 1)).T.ravel()
-    size = np.square(values[:, : len(start)]) + np.square(values[:, len(start) :])
-    low = (size[:, 1:-1] <= size[:, :-2]) & (size[:, 1:-1] < size[:, 2:])
-    frame, at = np.nonzero(low)
-    w = start[at + 1]
-    factors = taps[frame].T[::-1]
+    values = taps.astype(np.float32) @ table
+    values[:, : len(start)] += 1
+    np.square(values, out=values)
+    size = values[:, : len(start)] + values[:, len(start) :]
+    fall = size[:, 1:] <= size[:, :-1]
+    low = np.flatnonzero(fall[:, :-1] & (size[:, 2:] > size[:, 1:-1]))
+    frame, at = np.divmod(low, len(start) - 2)
+    factors = taps.T[::-1, frame] + 0j
+    poles = start[at + 1]
+    sure = np.zeros(len(frame), bool)
+    moving = np.arange(len(frame))
     for _ in range(_N_STEPS):
-        value, slope = factors[0] + 0j, np.zeros_like(w)
-        for factor in factors[1:]:
-            slope = slope * w + value
-            value = value * w + factor
-        slope = slope * w + value
-        value = value * w + 1
-        step = value / np.where(slope == 0, 1, slope)
-        w = w - step
-    sure = np.abs(step) < 1e-3
-    return frame[sure], w[sure]
+        w = poles[moving]
+        slope = factors[0].copy()
+        value = slope * w
+        value += factors[1]
+        for factor in factors[2:]:
+            slope *= w
+            slope += value
+            value *= w
+            value += factor
+        slope *= w
+        slope += value
+        value *= w
+        value += 1
+        slope[slope == 0] = 1
+        value /= slope
+        w -= value
+        poles[moving] = w
+        length = np.abs(value)
+        sure[moving] = length < _CLOSE
+        still = length >= _THERE
+        moving, factors = moving[still], factors[:, still]
+        if len(moving) == 0:
+            break
+    return frame[sure], poles[sure]
 
 
 @cache
@@ -131,4 +152,4 @@ def _circle(order: int) -> tuple[NDArray[np.complex128], Floats]:
     """Return points 1/z on a circle, and the real and imaginary parts of their powers."""
     w = np.exp(-1j * np.pi * (np.arange(_N_STARTS) + 0.5) / _N_STARTS) / _RADIUS
     powers = w[None] ** np.arange(1, order + 1)[:, None]
-    return w, np.concatenate([powers.real, powers.imag], axis=1)
+    return w, np.concatenate([powers.real, powers.imag], axis=1).astype(np.float32)

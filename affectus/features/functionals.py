@@ -7,7 +7,7 @@ frames; a clip without any has 0 there, and everywhere a number.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -156,14 +156,22 @@ def summarise(rows: Frames) -> Frames:
         *_spread(over_time[:, ~voiced]),
         _segments(voiced, now[_NAMES.index("loudness")]),
     ]
-    return np.nan_to_num(np.concatenate(parts).astype(np.float32), copy=False)
+    found = np.concatenate(parts, dtype=np.float32)
+    return found if np.isfinite(found).all() else np.nan_to_num(found)
 
 
 def _spread(rows: Frames) -> tuple[Frames, Frames]:
     """Return mean and deviation of each row, 0 if it is empty."""
     if rows.shape[1] == 0:
         return np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
-    return rows.mean(axis=1), rows.std(axis=1)
+    mean = rows.mean(axis=1)
+    return mean, _deviation(rows - mean[:, None])
+
+
+def _deviation(centred: Frames) -> Frames:
+    """Return the root mean square of each row."""
+    deviation: Frames = np.sqrt(np.vecdot(centred, centred) / np.float32(centred.shape[1]))
+    return deviation
 
 
 def _percentiles(rows: Frames, percents: Any) -> list[Frames]:
@@ -185,16 +193,12 @@ def _course(rows: Frames) -> list[Frames]:
     """Return how rows develop: cosines, thirds, modulation, crossings, peaks."""
     n = rows.shape[1]
     centred = rows - rows.mean(axis=1, keepdims=True)
-    place = (np.arange(n) + 0.5) / n
-    cosines = np.cos(np.pi * np.outer(place, np.arange(1, _N_COSINES + 1))).astype(np.float32)
+    cosines, waves = _waves(n)
     weights = centred @ cosines * np.float32(2 / n)
     error = centred - weights @ cosines.T
     thirds = [(part.mean(axis=1) if part.size else 0 * weights[:, 0])
               for part in np.array_split(centred, 3, axis=1)]  # fmt: skip
-    turns = 2 * np.pi * np.outer(np.arange(n) / _FRAME_RATE, _MODULATIONS)
-    waves = np.concatenate([np.cos(turns), np.sin(turns)], axis=1)
-    waves *= (np.sin(np.pi * place) ** 2)[:, None]
-    projected = centred @ waves.astype(np.float32) * np.float32(1 / n)
+    projected = centred @ waves
     half = len(_MODULATIONS)
     modulation = np.sqrt(projected[:, :half] ** 2 + projected[:, half:] ** 2)
     above = (centred > 0).mean(axis=1)
@@ -204,7 +208,7 @@ def _course(rows: Frames) -> list[Frames]:
     heights = np.einsum("dt,dt->d", peak, centred[:, 1:-1]) / np.maximum(count, 1)
     return [
         *weights.T,
-        np.sqrt(np.square(error).mean(axis=1)),
+        _deviation(error),
         *thirds,
         *modulation.T,
         above,
@@ -214,8 +218,19 @@ def _course(rows: Frames) -> list[Frames]:
     ]
 
 
+@lru_cache(maxsize=16)  # windows of a long recording have one length
+def _waves(n: int) -> tuple[Frames, Frames]:
+    """Return what n frames are projected on: cosines [n, 5], windowed waves [n, 14]."""
+    place = (np.arange(n) + 0.5) / n
+    cosines = np.cos(np.pi * np.outer(place, np.arange(1, _N_COSINES + 1)))
+    turns = 2 * np.pi * np.outer(np.arange(n) / _FRAME_RATE, _MODULATIONS)
+    waves = np.concatenate([np.cos(turns), np.sin(turns)], axis=1)
+    waves *= (np.sin(np.pi * place) ** 2)[:, None] / n
+    return cosines.astype(np.float32), waves.astype(np.float32)
+
+
 def _change(rows: Frames) -> list[Frames]:
-    return [rows.std(axis=1), np.abs(rows).mean(axis=1), *_percentiles(rows, (5, 25, 75, 95))]
+    return [_spread(rows)[1], np.abs(rows).mean(axis=1), *_percentiles(rows, (5, 25, 75, 95))]
 
 
 def _over_voiced(rows: Frames, voiced: NDArray[np.bool_]) -> list[Frames]:
@@ -225,10 +240,11 @@ def _over_voiced(rows: Frames, voiced: NDArray[np.bool_]) -> list[Frames]:
         return [np.zeros(len(rows), np.float32)] * len(_VOICED)
     p = _percentiles(part, (5, 20, 50, 80, 95))
     mean = part.mean(axis=1)
+    centred = part - mean[:, None]
     place = np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32)
-    slope = (part - mean[:, None]) @ place / max(float(place @ place), 1)
+    slope = centred @ place / max(float(place @ place), 1)
     edge = part[:, -max(1, n // 4) :].mean(axis=1) - part[:, : max(1, n // 4)].mean(axis=1)
-    return [mean, part.std(axis=1), *p, p[3] - p[1], p[4] - p[0], slope, edge]
+    return [mean, _deviation(centred), *p, p[3] - p[1], p[4] - p[0], slope, edge]
 
 
 def _segments(voiced: NDArray[np.bool_], loudness: Frames) -> Frames:

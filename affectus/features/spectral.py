@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from affectus.features.sums import add_up
+
 Floats = NDArray[np.floating[Any]]
 
 FLOOR = 1e-10  # power that counts as silence
@@ -21,7 +23,9 @@ _POOL = 4  # bins summed before roll-offs are looked for, between which is inter
 
 def decibels(power: Floats) -> Floats:
     """Return powers in dB, not below −100."""
-    level: Floats = 10 * np.log10(np.maximum(power, np.float32(FLOOR)))
+    level: Floats = np.maximum(power, np.float32(FLOOR))
+    np.log10(level, out=level)
+    level *= 10
     return level
 
 
@@ -36,21 +40,32 @@ def measure_bands(power: Floats, level: Floats, bin_hz: float) -> Floats:
     strongest peak below 2 kHz over that from 2 to 5 kHz; straight lines through the logarithmic
     spectrum from 0 to 500 Hz and from 500 to 1,500 Hz.
     """
-
-    def band(low: float, high: float) -> slice:
-        return slice(int(np.ceil(low / bin_hz)), int(high / bin_hz) + 1)
-
+    sums, lines = _bands(power.shape[1], bin_hz)
     out = np.empty((len(power), 4), np.float32)
-    high = power[:, band(1_000.1, 5_000)].sum(axis=1)
-    low = power[:, band(50, 1_000)].sum(axis=1)
-    out[:, 0] = decibels(high) - decibels(low)
-    out[:, 1] = level[:, band(0, 2_000)].max(axis=1) - level[:, band(2_000.1, 5_000)].max(axis=1)
-    for column, (start, end) in enumerate([(0, 500), (500, 1_500)], 2):
-        part = level[:, band(start, end)]
-        khz = np.arange(part.shape[1]) * bin_hz / 1_000
-        khz -= khz.mean()
-        out[:, column] = part @ (khz / (khz @ khz)).astype(np.float32)
+    low, high = decibels(power[:, : len(sums)] @ sums).T
+    out[:, 0] = high - low
+    out[:, 1] = level[:, _band(0, 2_000, bin_hz)].max(axis=1)
+    out[:, 1] -= level[:, _band(2_000.1, 5_000, bin_hz)].max(axis=1)
+    out[:, 2:] = level[:, : len(lines)] @ lines
     return out
+
+
+def _band(low: float, high: float, bin_hz: float) -> slice:
+    return slice(int(np.ceil(low / bin_hz)), int(high / bin_hz) + 1)
+
+
+@cache
+def _bands(n_bins: int, bin_hz: float) -> tuple[Floats, Floats]:
+    """Return what sums powers below and above 1 kHz, and what makes two slopes, each [n, 2]."""
+    sums, lines = np.zeros((2, n_bins, 2), np.float32)
+    sums[_band(50, 1_000, bin_hz), 0] = 1
+    sums[_band(1_000.1, 5_000, bin_hz), 1] = 1
+    for column, (start, end) in enumerate([(0, 500), (500, 1_500)]):
+        part = lines[_band(start, end, bin_hz), column]
+        khz = np.arange(len(part)) * bin_hz / 1_000
+        khz -= khz.mean()
+        part[:] = khz / (khz @ khz)
+    return sums[: _band(0, 5_000, bin_hz).stop], lines[: _band(0, 1_500, bin_hz).stop]
 
 
 def measure_shape(power: Floats, level: Floats, bin_hz: float) -> Floats:
@@ -64,34 +79,42 @@ def measure_shape(power: Floats, level: Floats, bin_hz: float) -> Floats:
     """
     power, level = power[:, 1:], level[:, 1:]
     n_bins = power.shape[1]
-    total = power.sum(axis=1)
+    total, first, second, third = (power @ _moments(n_bins)).T
     silent = total <= n_bins * np.float32(FLOOR)
     whole = np.where(silent, 1, total)
-    first, second, third = (power @ _moments(n_bins)).T / whole
+    first, second, third = first / whole, second / whole, third / whole
     variance = np.maximum(second - first**2, 1e-8)
     spread = np.sqrt(variance)
     scale = n_bins * bin_hz
-    end = n_bins // _POOL * _POOL
-    pooled = power[:, :end:_POOL].copy()
-    for start in range(1, _POOL):
-        pooled += power[:, start:end:_POOL]
-    reached = np.cumsum(pooled, axis=1)
     out = np.empty((len(power), 9), np.float32)
     out[:, 0] = (first + 0.25) * scale
     out[:, 1] = spread * scale
     out[:, 2] = (third - 3 * first * variance - first**3) / (variance * spread)
-    goals = reached[:, -1:] * np.array(ROLL_OFFS, np.float32)
-    at = (reached[:, None, :] < goals[:, :, None]).sum(axis=2)
-    at = np.minimum(at, reached.shape[1] - 1)
-    own = np.take_along_axis(pooled, at, axis=1)
-    share = 1 - (np.take_along_axis(reached, at, axis=1) - goals) / np.where(own > 0, own, 1)
-    out[:, 3:7] = (at + share) * (_POOL * bin_hz) + 0.5 * bin_hz
-    out[:, 7] = level.mean(axis=1) - decibels(total / n_bins)
+    out[:, 3:7] = _roll_off(power) * (_POOL * bin_hz) + 0.5 * bin_hz
+    out[:, 7] = level @ _mean(n_bins) - decibels(total / n_bins)
     nats = np.float32(np.log(10) / 10)
-    entropy = np.log(whole) - nats * np.einsum("tk,tk->t", power, level) / whole
+    entropy = np.log(whole) - nats * np.vecdot(power, level) / whole
     out[:, 8] = entropy / np.float32(np.log(n_bins))
     out[silent] = _flat(n_bins, bin_hz)
     return out
+
+
+def _roll_off(power: Floats) -> Floats:
+    """Return how many pools of bins hold each of `ROLL_OFFS` of the power, [T, 4]."""
+    n_frames, n_pools = len(power), power.shape[1] // _POOL
+    pooled = power[:, : n_pools * _POOL : _POOL].copy()
+    for start in range(1, _POOL):
+        pooled += power[:, start : n_pools * _POOL : _POOL]
+    # One running sum over all frames, so that one search finds every place.
+    reached = add_up(pooled.ravel())
+    before, after = reached[:-1:n_pools], reached[n_pools::n_pools]
+    goals = before[:, None] + (after - before)[:, None] * np.array(ROLL_OFFS)
+    first = n_pools * np.arange(n_frames)[:, None]
+    at = np.clip(np.searchsorted(reached, goals) - 1, first, first + n_pools - 1)
+    own = pooled.ravel()[at]
+    share = (goals - reached[at]) / np.where(own > 0, own, 1)
+    places: Floats = at - first + share
+    return places
 
 
 def _flat(n_bins: int, bin_hz: float) -> tuple[float, ...]:
@@ -101,10 +124,15 @@ def _flat(n_bins: int, bin_hz: float) -> tuple[float, ...]:
 
 
 @cache
+def _mean(n_bins: int) -> Floats:
+    return np.full(n_bins, 1 / n_bins, np.float32)
+
+
+@cache
 def _moments(n_bins: int) -> Floats:
-    """Return frequency, its square and cube, as parts of the whole range less a quarter."""
+    """Return 1, frequency, its square and cube, as parts of the whole range less a quarter."""
     place = np.arange(1, n_bins + 1) / n_bins - 0.25
-    return np.stack([place, place**2, place**3], axis=1).astype(np.float32)
+    return np.stack([place**0, place, place**2, place**3], axis=1).astype(np.float32)
 
 
 def measure_flux(power: Floats) -> Floats:
@@ -114,7 +142,7 @@ def measure_flux(power: Floats) -> Floats:
     """
     energy = power.sum(axis=1)
     magnitude = np.sqrt(power)
-    along = np.einsum("tk,tk->t", magnitude[1:], magnitude[:-1])
+    along = np.vecdot(magnitude[1:], magnitude[:-1])
     normal = np.sqrt(energy[1:] * energy[:-1])
     silent = normal <= FLOOR
     cosine = along / np.where(silent, 1, normal)
