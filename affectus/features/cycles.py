@@ -20,7 +20,7 @@ _GRID = 48  # points a cycle
 _COARSE = 16  # parts of a cycle among which the loudest is found
 _NEIGHBOURS = 4  # cycles on either side that are centred alike
 _REACH = 7  # points, up and down: 0.15 of a cycle
-_BLOCK = 256  # cycles compared at once, which bounds the memory
+_BLOCK = 512  # cycles compared at once, which bounds the memory
 _AROUND = 0.025  # s, before and after a frame's centre: cycles that count for it
 
 

@@ -252,18 +252,21 @@ def _compare_harmonics(
 
     `level` [T, n_bins] is in dB; `f0` and `third`, the third formant, are those of `frames` [n].
     """
-    rows = frames[:, None]
+    n_bins = level.shape[1]
+    middles = np.stack([f0, 2 * f0, third]) / bin_hz
+    wide = f0 / bin_hz * np.linspace(-0.5, 0.5, 11)[:, None]
+    near = np.arange(-1.0, 2.0)[:, None]
+    start = frames * n_bins
 
-    def height(hz: Floats, reach: Any) -> Floats:
-        around = np.round((hz[:, None] + reach) / bin_hz).astype(np.intp)
-        strongest: Floats = level[rows, np.clip(around, 0, level.shape[1] - 1)].max(axis=1)
-        return strongest
+    def height(middle: Floats, reach: Floats) -> Any:
+        around = np.rint(middle + reach).astype(np.intp)
+        np.clip(around, 0, n_bins - 1, out=around)
+        around += start
+        return level.take(around).max(axis=0)
 
-    near = np.arange(-1, 2) * bin_hz
-    first = height(f0, near)
-    wide = f0[:, None] * np.linspace(-0.5, 0.5, 11)
-    spectral = np.where(third > 0, first - height(third, wide), 0)
-    return np.stack([first - height(2 * f0, near), spectral])
+    first = height(middles[0], near)
+    spectral = np.where(third > 0, first - height(middles[2], wide), 0)
+    return np.stack([first - height(middles[1], near), spectral])
 
 
 def _add_deltas(rows: Frames, voiced: NDArray[np.intp]) -> None:

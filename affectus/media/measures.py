@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ Waveform = NDArray[np.float32]
 SILENT_DB = -120.0  # the level of nothing
 
 _N_FFT = 512
-_BLOCK = 512  # frames transformed at a time
+_BLOCK = 64  # frames transformed at a time
 _EDGE_DB = 25.0  # a band's edge: real voices, also quiet ones, hardly ever fall so far at once
 _LOWEST, _HIGHEST = 2_000.0, 7_000.0  # Hz; where an edge is looked for
 _BELOW, _GAP = 500.0, 250.0  # Hz; the band that an edge falls from; half of a resampler's slope
@@ -60,10 +61,16 @@ def find_cutoff(waveform: Waveform, sample_rate: int) -> int | None:
 def _mean_spectrum(waveform: Waveform) -> NDArray[np.float64]:
     """Return the mean power of each frequency over frames of 512 samples, in dB."""
     frames = waveform[: len(waveform) // _N_FFT * _N_FFT].reshape(-1, _N_FFT)
-    window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
-    power = np.zeros(_N_FFT // 2 + 1)
+    window = _window()
+    squares = np.zeros(_N_FFT + 2)
     for first in range(0, len(frames), _BLOCK):
-        spectrum = np.fft.rfft(frames[first : first + _BLOCK] * window)
-        power += (np.square(spectrum.real) + np.square(spectrum.imag)).sum(0, dtype=np.float64)
+        spectrum = np.fft.rfft(frames[first : first + _BLOCK] * window).view(np.float64)
+        squares += np.einsum("fk,fk->k", spectrum, spectrum)
+    power = squares.reshape(-1, 2).sum(axis=1)
     decibels: NDArray[np.float64] = 10 * np.log10(power / len(frames) + 1e-12)
     return decibels
+
+
+@cache
+def _window() -> NDArray[np.float64]:
+    return np.hanning(_N_FFT + 1)[:-1]
