@@ -12,7 +12,6 @@ nor `ProcessPoolExecutor`, which gives up everything for one.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import resource
@@ -24,10 +23,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from types import ModuleType
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from affectus.memory import keep_freed_memory
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -43,7 +45,7 @@ _TRIES = 2  # at an item whose child died or hung
 _START = 60.0  # s at least, until a child takes its first item
 _STARTS = 3  # children in a row that may die before they take an item
 _LOOK = 0.25  # s between two looks at which items are in hand
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+_THREADS = "OPENBLAS_NUM_THREADS"
 _ITEM, _SINCE, _TAKEN = range(3)  # what a child notes: item, or -1; monotonic ns; items in all
 
 
@@ -143,7 +145,8 @@ def work_through(
     # takes milliseconds, and no thread of this process is lost on the way.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
-    to_do = deque(_Job(task) for task in tasks)
+    remaining = iter(tasks)  # each is asked for when a child is free
+    to_do = deque(_Job(task) for task in islice(remaining, 1))
     children: list[_Child[Task]] = []
     failed_starts = 0
     try:
@@ -153,6 +156,8 @@ def work_through(
             for child in children:
                 if child.job is None and to_do:
                     child.give(to_do.popleft())
+                    if not to_do:
+                        to_do.extend(_Job(task) for task in islice(remaining, 1))
             _wait(children)
             for child in list(children):
                 results, failure = _hear(child)
@@ -192,10 +197,14 @@ def _start(context: Any, work: Work[Task, Result], memory_bytes: int) -> _Child[
     process = context.Process(target=_serve, args=(theirs, notes, work, memory_bytes), daemon=True)
     # Else the user's script would run again in every child, from its first line.
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    threads = os.environ.get(_THREADS)
+    os.environ[_THREADS] = threads or "1"  # numpy's, in each of the children: they have one each
     try:
         process.start()
     finally:
         sys.modules["__main__"] = main
+        if threads is None:
+            del os.environ[_THREADS]
     theirs.close()
     return _Child(process, ours, notes)
 
@@ -254,7 +263,7 @@ def _serve(connection: Connection, notes: Any, work: Work[Any, Any], memory_byte
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _keep_freed_memory()
+    keep_freed_memory()
     _leave_with_parent()
 
     def take(item: int) -> None:
@@ -274,19 +283,6 @@ def _serve(connection: Connection, notes: Any, work: Work[Any, Any], memory_byte
         except Exception as error:  # noqa: BLE001 - the parent raises it
             message = ("raised", error)
         connection.send(message)
-
-
-def _keep_freed_memory() -> None:
-    """Let the allocator keep what is freed, as it does by itself after a while.
-
-    A young process gives each array of some hundred kilobytes back to the system and asks for it
-    anew, and every page of it is filled with zeros each time: log-mel took 3.0 ms a clip, not 2.1.
-    **Source:** mallopt(3); glibc alone has it.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, n_bytes in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 256 << 20)):
-            mallopt(option, n_bytes)
 
 
 def _leave_with_parent() -> None:

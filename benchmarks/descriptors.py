@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from affectus.console import print_table
 from affectus.features import create_extractor
 from affectus.media import SAMPLE_RATE, list_media, read_audio
+from affectus.memory import keep_freed_memory
 from affectus.synthesis import synthesize_voice
 from benchmarks.timing import alternate, on_one_core
 
@@ -29,6 +30,7 @@ Waveform = NDArray[np.float32]
 
 def main() -> None:
     on_one_core()
+    keep_freed_memory()  # as in workers and predictors
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="recordings to time instead")
     waves = load_clips(parser.parse_args().folder)

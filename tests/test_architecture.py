@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "affectus"
 
 LEVELS = [
-    {"errors", "files"},
+    {"errors", "files", "memory"},
     {
         "adaptation",
         "cluster",

@@ -76,6 +76,10 @@ def raise_error():
     raise OSError(28, "No space left on device")
 
 
+def count_threads(task, take):
+    return os.environ.get("OPENBLAS_NUM_THREADS")
+
+
 def run(tasks, workers=2, **options):
     return list(work_through(tasks, add, workers=workers, **options))
 
@@ -225,6 +229,35 @@ print(test_workers.run([test_workers.Sum((1, 2))]))
 """)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stdout == "once\n[(3, [])]\n"
+
+
+def test_tasks_are_asked_for_as_children_are_free():
+    asked = []
+
+    def tasks():
+        for number in range(100):
+            asked.append(number)
+            yield Sum((number,))
+
+    answers = work_through(tasks(), add, workers=2)
+    next(answers)
+    assert len(asked) <= 4
+    assert len(list(answers)) == 99
+
+
+def test_numpy_has_one_thread_in_each_child(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_workers
+from affectus.workers import work_through
+if __name__ == "__main__":
+    print(list(work_through([0], test_workers.count_threads, workers=1)))
+    print(os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+    done = subprocess.check_output([sys.executable, "-c", script], text=True)
+    assert done.split() == ["['1']", "None"]
 
 
 def test_children_leave_when_the_parent_is_killed(tmp_path):

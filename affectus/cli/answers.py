@@ -56,7 +56,8 @@ def predict(
         typer.Option(help="What tells speech from silence, noise and music."),
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(help="Threads; one a processor by default.")
+        int | None,
+        typer.Option(help="One a processor by default: threads, processes from 256 recordings on."),
     ] = None,
     max_seconds: Annotated[float, typer.Option(help="Longest recording.")] = 600.0,
     accept: Annotated[

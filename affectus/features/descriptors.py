@@ -40,7 +40,6 @@ _REFERENCE_RATE = 16_000  # Hz: at other rates power is scaled to what it would 
 _LOWEST_NOTE = 27.5  # Hz, which semitones are counted from
 _BLOCK = 512  # frames measured at once, which bounds the memory
 _AT_ONCE = 32  # frames transformed at once: what then is at hand fits a processor's cache
-_KEPT = 8 << 20  # bytes; twice as much may be kept
 _REACH = 2  # frames on either side of which a delta is made
 
 
@@ -110,7 +109,6 @@ def check_settings(settings: Any) -> None:
 
 def describe_frames(settings: Any, waveform: NDArray[np.float32]) -> Frames:
     """Return descriptors and their deltas [2 · D, T'], one row each, for Descriptors' settings."""
-    _keep_memory()
     rate = settings.sample_rate
     length, hop, n_fft = (round(dur * rate) for dur in (_WINDOW_DUR, _HOP_DUR, _FFT_DUR))
     bin_hz = rate / n_fft
@@ -203,16 +201,6 @@ def _transform(windows: Frames, rate: int, n_fft: int, before: Frames) -> Frames
 
 def _join(parts: list[Frames]) -> Frames:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-@cache
-def _keep_memory() -> None:
-    """Have what is freed kept for the next clip, once for the process.
-
-    glibc hands large arrays back to the system as soon as they are freed, up to the size of the
-    largest one that it has seen freed; getting them again costs a tenth of a clip's time.
-    """
-    np.empty(_KEPT, np.uint8)
 
 
 def _trim(waveform: Frames, hop: int, settings: Any) -> Frames:

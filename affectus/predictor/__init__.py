@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from affectus.predictor.answers import Prediction, Segment
-from affectus.predictor.predictor import Predictor, Source
+from affectus.predictor.many import Source
+from affectus.predictor.predictor import Predictor
 from affectus.predictor.speech import SpeechDetection
 from affectus.predictor.stream import Stream
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from affectus.adaptation import SpeakerProfile, adapt, learn
 from affectus.errors import ConfigError, ModelError
 from affectus.features import hash_record, restore_extractor
+from affectus.memory import keep_freed_memory
 from affectus.model_folder import PRETRAINED, read_model, read_statistics
 from affectus.onnx_session import open_session
 
@@ -27,6 +28,7 @@ class VoiceNetwork:
     """
 
     def __init__(self, folder: Path, *, threads: int) -> None:
+        keep_freed_memory()
         self.folder = folder
         self.facts, network = read_model(folder)
         try:

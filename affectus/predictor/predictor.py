@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ from affectus.media import Limits, from_waveform, open_audio, read_audio, take_s
 from affectus.model_folder import find_model
 from affectus.predictor.answers import Prediction
 from affectus.predictor.labelling import Labelling
+from affectus.predictor.many import MANY, Source, predict_apart
 from affectus.predictor.network import Frames, VoiceNetwork, Waveform
 from affectus.predictor.speech import SpeechDetection, find_detector
 from affectus.predictor.stream import Settings, Stream
 from affectus.predictor.windows import CLIP_SECONDS, WINDOW, make_grid
-
-Source = Path | str | bytes | tuple[NDArray[np.float32], int]
 
 _BATCH = 16  # clips that go through the network at once
 _AHEAD = 64  # clips that are heard before the network is asked, so that batches are of like length
@@ -54,6 +53,7 @@ class Predictor:
         self.facts = self._network.facts
         self.labels = self.facts.labels
         self.extractor = self._network.extractor
+        self._speech: SpeechDetection = speech
         self._detector = find_detector(speech, self.extractor.sample_rate)
 
     def predict(
@@ -105,9 +105,20 @@ class Predictor:
         """Yield the prediction, or the MediaError that stands in its place, of each in turn.
 
         Clips of like length go through the network together; scores are those of `predict` within
-        1e-5. `workers` threads share the work.
+        1e-5. `workers` threads share the work, and from 256 recordings on as many child processes,
+        in which a recording that crashes or hangs becomes a MediaError (E1603, E1604).
         """
         settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
+        sources = iter(sources)
+        first = list(islice(sources, MANY if workers > 1 else 0))
+        if len(first) == MANY:
+            options = {
+                "window": window, "hop": hop, "labels": labels, "speaker": speaker,
+                "abstain": abstain, "smooth": smooth, "limits": limits,
+            }  # fmt: skip
+            every = chain(first, sources)
+            yield from predict_apart(self._network.folder, self._speech, every, options, workers)
+            return
 
         def hear(source: Source) -> tuple[Stream, Frames | None] | MediaError:
             try:
@@ -115,7 +126,7 @@ class Predictor:
             except MediaError as error:
                 return error
 
-        remaining = iter(sources)
+        remaining = chain(first, sources)
         with ThreadPoolExecutor(workers) as pool:
             run = pool.map if workers > 1 else map
             while some := list(islice(remaining, _AHEAD)):

@@ -1,0 +1,103 @@
+"""Many recordings at once, by child processes: a second of starting, then each has a processor.
+
+Threads cannot share this work: nearly all of it is numpy on small arrays, which one thread at a
+time may do. A recording that crashes its child or hangs costs that recording, not the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectus.errors import ConfigError, MediaError
+from affectus.predictor.answers import Prediction
+from affectus.predictor.speech import SpeechDetection
+from affectus.workers import TOO_LARGE, LostItemError, Take, WorkerError, work_through
+
+if TYPE_CHECKING:
+    from affectus.predictor.predictor import Predictor
+
+Source = Path | str | bytes | tuple[NDArray[np.float32], int]
+
+MANY = 256  # recordings from which on children pay: a second of starting for two of work
+_CHUNK = 16  # recordings given to a child at once
+_SECONDS = 60.0  # for a recording, and as long as it may be
+
+
+class _Task(NamedTuple):
+    number: int
+    folder: Path
+    speech: SpeechDetection
+    sources: list[Source]
+    options: dict[str, Any]  # of Predictor.predict
+
+
+def predict_apart(
+    folder: Path,
+    speech: SpeechDetection,
+    sources: Iterable[Source],
+    options: dict[str, Any],
+    workers: int,
+) -> Iterator[Prediction | MediaError]:
+    """Yield the answer to each of the sources in turn, or the MediaError in its place.
+
+    They are asked for as children are free, so that few are at hand at once.
+
+    Raises ConfigError if children cannot work.
+    """
+    remaining = iter(sources)
+    chunks = iter(lambda: list(islice(remaining, _CHUNK)), [])
+    tasks = (_Task(n, folder, speech, chunk, options) for n, chunk in zip(count(), chunks))
+    waiting: dict[int, list[Prediction | MediaError]] = {}
+    following = 0
+    seconds = max(_SECONDS, options["limits"].max_seconds)
+    try:
+        for number, answers in work_through(
+            tasks, _answer, workers=workers, seconds_per_item=seconds
+        ):
+            waiting[number] = answers
+            while following in waiting:
+                yield from waiting.pop(following)
+                following += 1
+    except WorkerError as error:
+        raise ConfigError(f"predict: {error}") from None
+
+
+# --- in the child ------------------------------------------------------------------------------
+
+
+def _answer(task: _Task, take: Take) -> tuple[int, list[Prediction | MediaError]]:
+    """Answer each recording of a task."""
+    predictor = _load(task.folder, task.speech)
+    found: list[Prediction | MediaError] = []
+    for place, source in enumerate(task.sources):
+        try:
+            take(place)
+            found.append(predictor.predict(source, **task.options))
+        except MediaError as error:
+            found.append(error)
+        except LostItemError as lost:
+            found.append(MediaError(lost.code, _name(source), lost.text))
+        except MemoryError:
+            found.append(MediaError(TOO_LARGE[0], _name(source), TOO_LARGE[1]))
+    return task.number, found
+
+
+@cache
+def _load(folder: Path, speech: SpeechDetection) -> Predictor:
+    from affectus.predictor.predictor import Predictor
+
+    return Predictor(folder, speech=speech)
+
+
+def _name(source: Source) -> str:
+    """Return what errors call a recording."""
+    if isinstance(source, bytes):
+        return "bytes"
+    return "array" if isinstance(source, tuple) else str(source)
