@@ -5,6 +5,8 @@
     model.json             labels in order, the extractor and its parameters, scores, hashes
     MODEL_CARD.md          what it is for, what it is not for
 
+A fused model has model.json, MODEL_CARD.md and the folders 1, 2, … of its networks.
+
 Every file is checked against its SHA-256 before it is used: neither format has a checksum of its
 own.
 """
@@ -29,7 +31,18 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # the models that ship
 
 _MAX_JSON = 1_000_000  # bytes
 _Stream = Literal["voice", "face"]
+_Member = Annotated[str, Meta(pattern="^[1-9]$")]
 _Label = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class MemberWeights(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How much the scores of some networks of a fused model count, where just these answer.
+
+    `members` are places in `ModelFacts.members`, `values` the powers of their scores.
+    """
+
+    members: tuple[int, ...]
+    values: tuple[Annotated[float, Meta(ge=0, le=1e6)], ...]
 
 
 class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -40,7 +53,9 @@ class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     and cautions, or is empty where the model was never judged on a test side. `sha256` has one hash
     a file. `abstain_below` is the best score below which the model rather says nothing; 0: never.
     `face` is the record of what computes the face's features, empty where none is looked at;
-    `streams` are those that have an answer, of which a recording needs one.
+    `streams` are those that have an answer, of which a recording needs one. A fused model has
+    `members`, the folders in it with a network each, and `weights` for every set of them that may
+    answer.
     """
 
     schema: int
@@ -57,6 +72,16 @@ class ModelFacts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     abstain_below: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     face: dict[str, Any] = {}
     streams: Annotated[tuple[_Stream, ...], Meta(min_length=1, max_length=2)] = ("voice",)
+    members: Annotated[tuple[_Member, ...], Meta(max_length=6)] = ()
+    weights: tuple[MemberWeights, ...] = ()
+
+    @property
+    def network_id(self) -> str:
+        """The start of its network's SHA-256; of a fused model, that of all its networks'."""
+        if not self.members:
+            return self.sha256["model.onnx"][:16]
+        every = "".join(self.sha256[f"{name}/model.json"] for name in self.members)
+        return hashlib.sha256(every.encode()).hexdigest()[:16]
 
 
 def list_pretrained() -> list[str]:
@@ -84,35 +109,42 @@ def find_model(name_or_folder: Path | str) -> Path:
 
 
 def read_model(folder: Path | str) -> tuple[ModelFacts, bytes]:
-    """Return model.json and the bytes of model.onnx, both checked.
+    """Return model.json and the bytes of model.onnx, both checked; a fused model has none.
+
+    The networks of a fused model are folders in its own, to be read likewise.
 
     Raises ModelError naming the file and what is wrong with it.
     """
     folder = Path(folder)
-    path = folder / "model.json"
-    if not path.is_file():
-        found = "no such folder" if not folder.exists() else "no model.json in it"
-        raise ModelError(
-            f"{folder}: {found}; expected a model folder. Make one with: affectus export"
-        )
-    text = path.read_bytes()
-    if len(text) > _MAX_JSON:
-        raise ModelError(f"{path}: {len(text):,} bytes; expected at most {_MAX_JSON:,}.")
-    try:
-        schema = msgspec.json.decode(text, type=_Schema).schema
-        if schema != SCHEMA:
-            raise ModelError(
-                f"{path}: schema {schema}; expected {SCHEMA}. Use the version of Affectus that "
-                f"made it, or export again."
-            )
-        facts = msgspec.json.decode(text, type=ModelFacts)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: {error}; expected what 'affectus export' writes.") from None
-    for name in ("model.onnx", "weights.safetensors", "MODEL_CARD.md"):
+    facts = _read_facts(folder)
+    network = b""
+    for name in facts.members:
+        _read_checked(folder / name / "model.json", facts.sha256.get(f"{name}/model.json", ""))
+    own = () if facts.members else ("model.onnx", "weights.safetensors")
+    for name in (*own, "MODEL_CARD.md"):
         data = _read_checked(folder / name, facts.sha256.get(name, ""))
         if name == "model.onnx":
             network = data
     return facts, network
+
+
+def is_fused(folder: Path | str) -> bool:
+    """Tell whether a folder is that of a fused model. Raises ModelError if it is no model's."""
+    return bool(_read_facts(Path(folder)).members)
+
+
+def find_weights(facts: ModelFacts, members: tuple[int, ...]) -> tuple[float, ...]:
+    """Return how much those members of a fused model count where just they answer.
+
+    Raises ModelError if nobody fitted that.
+    """
+    for found in facts.weights:
+        if found.members == members and len(found.values) == len(members):
+            return found.values
+    raise ModelError(
+        f"{facts.name}: no weights for {', '.join(facts.members[i] for i in members)} alone; "
+        f"expected some. Fuse the runs and export again."
+    )
 
 
 def read_statistics(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -132,6 +164,28 @@ def read_statistics(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float
 def hash_folder(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
     """Return the SHA-256 of each named file."""
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def _read_facts(folder: Path) -> ModelFacts:
+    path = folder / "model.json"
+    if not path.is_file():
+        found = "no such folder" if not folder.exists() else "no model.json in it"
+        raise ModelError(
+            f"{folder}: {found}; expected a model folder. Make one with: affectus export"
+        )
+    text = path.read_bytes()
+    if len(text) > _MAX_JSON:
+        raise ModelError(f"{path}: {len(text):,} bytes; expected at most {_MAX_JSON:,}.")
+    try:
+        schema = msgspec.json.decode(text, type=_Schema).schema
+        if schema != SCHEMA:
+            raise ModelError(
+                f"{path}: schema {schema}; expected {SCHEMA}. Use the version of Affectus that "
+                f"made it, or export again."
+            )
+        return msgspec.json.decode(text, type=ModelFacts)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: {error}; expected what 'affectus export' writes.") from None
 
 
 class _Schema(msgspec.Struct):

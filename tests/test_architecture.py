@@ -27,6 +27,7 @@ LEVELS = [
         "notice",
         "onnx_session",
         "page",
+        "pooling",
         "store",
         "workers",
     },

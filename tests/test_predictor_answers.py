@@ -10,7 +10,7 @@ from affectus.emotions import EMOTIONS, label_scheme
 from affectus.errors import ConfigError, LabelError
 from affectus.predictor.labelling import Labelling
 from affectus.predictor.speech import find_detector
-from affectus.predictor.windows import Grid, Timeline
+from affectus.predictor.windows import Answered, Grid, Timeline
 from affectus.synthesis import synthesize_voice
 
 LOGITS = np.array([[0.3, -1.0, 2.0, 0.1, -0.4, 0.0, 1.1, 0.9], [9, 0, 0, 0, 0, 0, 0, 800.0]])
@@ -67,8 +67,8 @@ def timeline(rows, grid, end, threshold=0.0):
     found = Timeline(grid, Labelling(("neutral", "sad"), None, threshold))
     for number, row in enumerate(rows):
         stop = min(number * grid.hop + grid.window, end)
-        found.add(number, stop, None if row is None else np.array([row, 1 - row]))
-    segments, scores = found.finish()
+        found.add(number, stop, Answered(None if row is None else np.array([row, 1 - row])))
+    segments, (scores, _) = found.finish()
     parts = [(part.start, part.end, part.emotion, part.scores.get("neutral")) for part in segments]
     return parts, scores
 
@@ -166,4 +166,5 @@ def test_the_answer_is_the_json_that_doors_send():
         "emotion": "sad",
         "scores": {"neutral": 0.25, "sad": 0.75},
         "reason": None,
+        "streams": {},
     }

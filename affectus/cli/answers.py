@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from affectus.notice import NOTICE, accept_use, check_quiet, find_acceptance
 if TYPE_CHECKING:
     from affectus.adaptation import SpeakerProfile
     from affectus.predictor import Prediction, Predictor
+    from affectus.predictor.answers import Modality
 
 Answers = Iterable["Prediction | MediaError"]
 
@@ -55,6 +56,12 @@ def predict(
         Literal["auto", "silero", "energy", "off"],
         typer.Option(help="What tells speech from silence, noise and music."),
     ] = "auto",
+    voice_only: Annotated[
+        bool, typer.Option("--voice-only", help="Of films, the sound alone.")
+    ] = False,
+    face_only: Annotated[
+        bool, typer.Option("--face-only", help="Of films, the face alone.")
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option(help="One a processor by default: threads, processes from 256 recordings on."),
@@ -75,12 +82,15 @@ def predict(
 
     if as_json and as_csv:
         raise ConfigError("predict: --json and --csv together; expected one of them.")
+    if voice_only and face_only:
+        raise ConfigError("predict: --voice-only and --face-only; expected one of them, or none.")
     if accept:
         say(f"{NOTICE}\naccepted; remembered in {accept_use()}")
     if quiet:
         check_quiet("predict")
     predictor = load_model(model, speech=speech)
     limits = Limits.up_to(max_seconds)
+    only = _choose(voice_only, face_only)
     recordings = [file for path in files for file in _recordings(path)]
     profile = None if speaker is None else read_profile(speaker)
     if speaker_clips is not None:
@@ -92,7 +102,7 @@ def predict(
             raise ConfigError("predict: --follow-speaker with windows; expected whole clips.")
         answers = _follow(
             predictor, recordings, profile, save_speaker,
-            labels=labels, abstain=abstain, limits=limits,
+            labels=labels, abstain=abstain, limits=limits, only=only,
         )  # fmt: skip
     elif save_speaker is not None and profile is None:
         raise ConfigError(
@@ -102,12 +112,20 @@ def predict(
         answers = predictor.predict_many(
             recordings, window=window, hop=hop, labels=labels, speaker=profile, abstain=abstain,
             smooth=smooth, limits=limits, workers=workers or _spare_processors(len(recordings)),
+            only=only,
         )  # fmt: skip
     columns = predictor.labels if labels is None else label_scheme(labels).labels
-    errors = _print_answers(answers, columns, as_json=as_json, as_csv=as_csv, notice=not quiet)
+    streams = predictor.streams if "face" in predictor.streams else ()
+    errors = _print_answers(
+        answers, columns, streams, as_json=as_json, as_csv=as_csv, notice=not quiet
+    )
     if errors and len(recordings) == 1:
         return errors[0].exit_code
     return 1 if errors else 0
+
+
+def _choose(voice_only: bool, face_only: bool) -> Modality | None:
+    return "voice" if voice_only else "face" if face_only else None
 
 
 def _recordings(path: Path) -> list[Path]:
@@ -144,13 +162,23 @@ def _follow(
 
 
 def _print_answers(
-    answers: Answers, labels: Sequence[str], *, as_json: bool, as_csv: bool, notice: bool
+    answers: Answers,
+    labels: Sequence[str],
+    streams: Sequence[str],
+    *,
+    as_json: bool,
+    as_csv: bool,
+    notice: bool,
 ) -> list[MediaError]:
-    """Print answers as they come, the notice before the first; return the errors among them."""
+    """Print answers as they come, the notice before the first; return the errors among them.
+
+    `streams` are those whose own scores are printed in CSV, too.
+    """
     found, errors = [], []
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if as_csv:
-        writer.writerow(("file", "start", "end", "emotion", *labels))
+        alone = [f"{stream}_{label}" for stream in streams for label in labels]
+        writer.writerow(("file", "start", "end", "emotion", *labels, *alone))
     for answer in answers:
         if isinstance(answer, MediaError):
             say(str(answer))
@@ -162,7 +190,7 @@ def _print_answers(
         if as_json:
             found.append(answer)
         elif as_csv:
-            writer.writerows(_csv_rows(answer, labels))
+            writer.writerows(_csv_rows(answer, labels, streams))
         else:
             _print_answer(answer)
     if as_json:
@@ -171,7 +199,9 @@ def _print_answers(
     return errors
 
 
-def _csv_rows(answer: Prediction, labels: Sequence[str]) -> list[list[object]]:
+def _csv_rows(
+    answer: Prediction, labels: Sequence[str], streams: Sequence[str]
+) -> list[list[object]]:
     return [
         [
             answer.file,
@@ -179,6 +209,7 @@ def _csv_rows(answer: Prediction, labels: Sequence[str]) -> list[list[object]]:
             part.end,
             part.emotion or "",
             *(part.scores.get(label, "") for label in labels),
+            *(part.streams.get(name, {}).get(label, "") for name in streams for label in labels),
         ]
         for part in answer.segments
     ]
@@ -191,9 +222,21 @@ def _print_answer(answer: Prediction) -> None:
     if len(answer.segments) > 1:
         for part in answer.segments:
             best = f"{max(part.scores.values()):6.1%}" if part.scores else ""
-            print(f"  {part.start:8.2f} – {part.end:8.2f} s  {_word(part):10} {best}".rstrip())
+            alone = "".join(f"  {name} {_best(own)}" for name, own in part.streams.items())
+            line = f"  {part.start:8.2f} – {part.end:8.2f} s  {_word(part):10} {best}{alone}"
+            print(line.rstrip())
+    elif len(answer.streams) > 1:
+        for name, own in answer.streams.items():
+            print(f"  {name} by itself: {_best(own)}")
+    if answer.why != "voice alone":
+        print(f"  used: {answer.why}")
     for warning in answer.warnings:
         print(f"  warning {warning}")
+
+
+def _best(scores: Mapping[str, float]) -> str:
+    label = max(scores, key=scores.__getitem__)
+    return f"{label} {scores[label]:.1%}"
 
 
 def _word(answer: Any) -> str:

@@ -229,8 +229,17 @@ def _facts(run: Run, provenance: Mapping[str, Any], temperature: float, whole: W
             for name in manifest.corpora
         ]
         + list(whole.licences),
-        provenance=dict(provenance),
+        provenance={**provenance, **_dropout(run)},
         sha256={},
+    )
+
+
+def _dropout(run: Run) -> dict[str, float]:
+    """Return what share of the clips with both streams was shown without one."""
+    return (
+        {"modality_dropout": run.experiment.augmentation.modality_dropout}
+        if run.experiment.face
+        else {}
     )
 
 

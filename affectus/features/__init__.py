@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from affectus.errors import ConfigError, nearest
 from affectus.features.descriptors import Descriptors
 from affectus.features.embedding import Embedding
-from affectus.features.face import FaceCrops, FaceEmbedding
+from affectus.features.face import FaceCrops, FaceEmbedding, Watch
 from affectus.features.functionals import Functionals
 from affectus.features.onnx import Onnx
 from affectus.features.opensmile import Compare, CompareFrames, Egemaps, EgemapsFrames
@@ -99,6 +99,13 @@ class FaceExtractor(Protocol):
 
     def expect_faces(self, rows: NDArray[Any], name: str) -> None:
         """Raise MediaError E1606 where a clip shows too few faces."""
+
+    @property
+    def few(self) -> str:
+        """What becomes of a clip with fewer: fail or warn."""
+
+    def watch(self) -> Watch:
+        """Return what looks at one film, frame by frame."""
 
     def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
         """Return rows [F, D] of frames."""

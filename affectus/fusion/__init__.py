@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from affectus.errors import EvaluationError
 from affectus.evaluation import Evaluation, Predictions, evaluate_predictions, join_predictions
-from affectus.fusion.pooling import Floats, fit_weights, logarithms, pool, sets_of
 from affectus.manifest import Clip, Manifest
+from affectus.pooling import Floats, fit_weights, logarithms, pool, sets_of
 from affectus.runs import Run, open_run, read_provenance, write_json
 from affectus.training import predict_side
 

@@ -23,8 +23,8 @@ Codes are stable. `E` refuses, `W` warns:
                               W1306 clipped
 
 The predictor adds W1106 narrow band by its sound, W1202 short, W1307 no speech and W1308 very
-quiet; face features E1606 no face, W1702 hardly a face and W1703 several. The gate does not detect
-speech, and it does not keep more than one channel.
+quiet, and of films W1704 one stream alone; face features E1606 no face, W1702 hardly a face and
+W1703 several. The gate does not detect speech, and it does not keep more than one channel.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ _MISSING = 0.02  # share of the announced samples that may be missing without a 
 class Decoding:
     """A recording that is being decoded: `blocks` are its waveform [t], mono, one after another.
 
-    `rate` is in Hz. `warnings` are all there only once the last block is out; errors may come with
-    any block.
+    `rate` is in Hz. `begins` is when the first sample is heard, in seconds of the clock that the
+    file's pictures are on, and `has_pictures` whether there are any (the cover of an album is
+    none). `warnings` are all there only once the last block is out; errors may come with any block.
     """
 
     rate: int
@@ -33,6 +34,8 @@ class Decoding:
     codec: str
     blocks: Iterator[Waveform]
     warnings: list[MediaWarning] = field(default_factory=list)
+    begins: float = 0.0
+    has_pictures: bool = False
 
 
 def check_header(rate: int, n_channels: int, frames: int | None, name: str, limits: Limits) -> None:
@@ -213,8 +216,19 @@ def decode_av(
     """Begin to decode by that demuxer of FFmpeg's."""
     warnings: list[MediaWarning] = []
     found = _read_av(file, demuxer, container, name, limits, start, end, warnings)
-    rate, n_channels, codec = next(found)
-    return Decoding(rate, n_channels, container, codec, found, warnings)
+    rate, n_channels, codec, begins, has_pictures = next(found)
+    return Decoding(rate, n_channels, container, codec, found, warnings, begins, has_pictures)
+
+
+def find_pictures(media: Any) -> Any:
+    """Return the first stream of pictures in an open container that is no album's cover, or None.
+
+    Zero of both streams' clock is where the container says that it begins.
+    """
+    import av
+
+    cover = av.stream.Disposition.attached_pic
+    return next((s for s in media.streams.video if not s.disposition & cover), None)
 
 
 def _read_av(
@@ -227,7 +241,10 @@ def _read_av(
     end: float | None,
     warnings: list[MediaWarning],
 ) -> Iterator[Any]:
-    """Yield (rate in Hz, channels, codec), then blocks [t]; tell what is cut off."""
+    """Yield (rate in Hz, channels, codec, begins, has_pictures), then blocks [t].
+
+    At the end, tell what is cut off.
+    """
     import av  # 0.15 s: only where libsndfile does not do
 
     n_frames = 0
@@ -244,7 +261,12 @@ def _read_av(
                 )
             rate, n_channels, codec = stream.rate, stream.channels, stream.codec_context.name
             check_header(rate, n_channels, None, name, limits)
-            yield rate, n_channels, codec
+            begins = 0.0
+            if stream.start_time is not None and stream.time_base is not None:
+                begins = (
+                    float(stream.start_time * stream.time_base) - (media.start_time or 0) * 1e-6
+                )
+            yield rate, n_channels, codec, begins, find_pictures(media) is not None
             resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
             first, last = _to_samples(start, end, rate)
             blocks = _cut(_av_blocks(media.decode(stream), resampler, n_channels), first, last)

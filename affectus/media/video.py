@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, LimitError, MediaError
 from affectus.media.containers import open_source, recognise
-from affectus.media.decoding import refuse_open
+from affectus.media.decoding import find_pictures, refuse_open
 from affectus.media.recording import Limits, MediaWarning
 
 Image = NDArray[np.uint8]
@@ -330,17 +330,13 @@ def open_video(
 
 
 def _find_stream(media: Any, name: str) -> Any:
-    """Return the first stream of pictures that is not the cover of an album."""
-    import av
-
-    cover = av.stream.Disposition.attached_pic
-    for stream in media.streams.video:
-        if not stream.disposition & cover:
-            if stream.codec_context is None:
-                text = "its pictures' codec cannot be read; expected H.264 or the like."
-                raise MediaError("E1109", name, text)
-            return stream
-    raise _no_picture(name, "sound alone")
+    stream = find_pictures(media)
+    if stream is None:
+        raise _no_picture(name, "sound alone")
+    if stream.codec_context is None:
+        text = "its pictures' codec cannot be read; expected H.264 or the like."
+        raise MediaError("E1109", name, text)
+    return stream
 
 
 def _no_picture(name: str, found: str) -> MediaError:

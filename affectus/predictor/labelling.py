@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectus.emotions import LabelScheme, label_scheme
 from affectus.errors import ConfigError, LabelError
-from affectus.predictor.answers import Reason, Segment
+from affectus.predictor.answers import ByStream, Reason, Segment
 
 Scores = NDArray[np.float64]
 
@@ -19,16 +20,23 @@ class Labelling:
 
     Exact: the probabilities of what is merged are added, and what is dropped is taken as known not
     to be the case (the others are divided by their sum). A best score below `threshold` is no
-    answer. Raises LabelError where the model lacks a label that the scheme has.
+    answer; where there are no scores, `nothing` is the reason. Raises LabelError where the model
+    lacks a label that the scheme has.
     """
 
-    def __init__(self, own: Sequence[str], scheme: str | None, threshold: float) -> None:
+    def __init__(
+        self,
+        own: Sequence[str],
+        scheme: str | None,
+        threshold: float,
+        nothing: Reason = "no speech",
+    ) -> None:
         if not 0 <= threshold < 1:
             raise ConfigError(
                 f"abstain is {threshold:g}; expected a score of 0 (always answer) to below 1."
             )
         self.labels = tuple(own)
-        self._threshold = threshold
+        self._threshold, self._nothing = threshold, nothing
         self._kept = list(range(len(self.labels)))
         self._place = self._kept
         if scheme is not None:
@@ -57,9 +65,9 @@ class Labelling:
         return scores
 
     def decide(self, scores: Scores | None) -> tuple[str | None, Reason | None]:
-        """Return the emotion, or None and why; scores [K'] None stand for no speech."""
+        """Return the emotion, or None and why; scores [K'] None stand for nothing to go by."""
         if scores is None:
-            return None, "no speech"
+            return None, self._nothing
         best = int(scores.argmax())
         if scores[best] < self._threshold:
             return None, "unsure"
@@ -73,7 +81,18 @@ class Labelling:
             label: round(float(score), 6) for label, score in zip(self.labels, scores, strict=True)
         }
 
-    def segment(self, start: float, end: float, scores: Scores | None) -> Segment:
-        """Return a stretch, in seconds, with its answer."""
+    def name_streams(self, streams: Mapping[str, Scores]) -> ByStream:
+        """Return the scores [K'] of each stream by label."""
+        return {stream: self.name(scores) for stream, scores in streams.items()}
+
+    def segment(
+        self,
+        start: float,
+        end: float,
+        scores: Scores | None,
+        streams: Mapping[str, Scores] = MappingProxyType({}),
+    ) -> Segment:
+        """Return a stretch, in seconds, with its answer and those of each stream alone."""
         emotion, reason = self.decide(scores)
-        return Segment(round(start, 3), round(end, 3), emotion, self.name(scores), reason)
+        found, alone = self.name(scores), self.name_streams(streams)
+        return Segment(round(start, 3), round(end, 3), emotion, found, reason, alone)

@@ -1,4 +1,4 @@
-"""The model's own ears and network: waveforms to scores, alone or in batches, adapted or not."""
+"""The model's own ears, eyes and network: what is heard and seen to scores, alone or in batches."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from numpy.typing import NDArray
 
 from affectus.adaptation import SpeakerProfile, adapt, learn
 from affectus.errors import ConfigError, ModelError
-from affectus.features import hash_record, restore_extractor
+from affectus.features import (
+    Extractor,
+    FaceExtractor,
+    hash_record,
+    restore_extractor,
+    sees,
+)
 from affectus.memory import keep_freed_memory
 from affectus.model_folder import PRETRAINED, read_model, read_statistics
 from affectus.onnx_session import open_session
 
 Waveform = NDArray[np.float32]
-Frames = NDArray[np.float32]
+Frames = Any  # what `hear` makes of a waveform; of one network an array [T', D]
+Faces = NDArray[np.float32]  # the frames [F, D'] that show a face
+Seen = tuple[Faces | None, ...]  # the same clip's faces, by each of the model's `eyes`
 
 
-class VoiceNetwork:
-    """A model folder, loaded and checked: `facts` is its model.json.
+class Network:
+    """One network of a model folder, loaded and checked: `facts` is its model.json.
 
     Safe to use from several threads at once. `threads` is how many processors one call may use.
     """
@@ -31,23 +39,21 @@ class VoiceNetwork:
         keep_freed_memory()
         self.folder = folder
         self.facts, network = read_model(folder)
-        try:
-            self.extractor = restore_extractor(self.facts.extractor)
-        except ConfigError as error:
-            raise ModelError(f"{folder}/model.json: {error.message}") from None
-        except TypeError as error:  # a parameter of another type
-            raise ModelError(f"{folder}/model.json: {error}; export it again.") from None
+        if self.facts.members:
+            raise ModelError(f"{folder}: a fused model; expected one network. Export it again.")
+        self.extractor = restore(folder, self.facts.extractor)
         self.features = hash_record(self.facts.extractor)
-        shipped = folder.parent == PRETRAINED
-        self.card = f"affectus models {folder.name}" if shipped else "the model's MODEL_CARD.md"
-        if "voice" not in self.facts.streams:
-            raise ModelError(
-                f"{folder}: a model of faces alone; expected one that hears a voice. Evaluate "
-                f"it, or predict with another."
-            )
+        self.card = name_card(folder)
+        self.streams = self.facts.streams
         self._session = open_session(network, threads=threads)
         shapes = {stream.name: stream.shape for stream in self._session.get_inputs()}
+        self._n_voice = int(shapes["voice"][2]) if "voice" in shapes else 0
         self._n_face = int(shapes["face"][2]) if "face" in shapes else 0
+
+    @cached_property
+    def eyes(self) -> tuple[FaceExtractor, ...]:
+        """What looks at films: one extractor, or none."""
+        return tuple(restore_eye(self.folder, record) for record in [self.facts.face] if record)
 
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -78,31 +84,75 @@ class VoiceNetwork:
             )
 
     def _check_adapts(self) -> None:
-        if self.extractor.name == "waveform":
+        if "voice" not in self.streams or self.extractor.name == "waveform":
+            what = "a face alone" if "voice" not in self.streams else "the sound itself"
             raise ConfigError(
-                f"speaker: model '{self.facts.name}' takes the sound itself, which has no features "
-                f"to adapt; expected a model of features. Leave the speaker out."
+                f"speaker: model '{self.facts.name}' takes {what}, which has no features "
+                f"to adapt; expected a model of a voice's features. Leave the speaker out."
             )
 
     def logits(
-        self, clips: Sequence[Frames], profile: SpeakerProfile | None = None
+        self,
+        clips: Sequence[Frames | None],
+        profile: SpeakerProfile | None = None,
+        faces: Sequence[Seen | None] | None = None,
     ) -> NDArray[np.float64]:
-        """Return logits [B, K] over the temperature, of clips [T', D] of any lengths."""
-        lengths = np.array([len(frames) for frames in clips])
+        """Return logits [B, K] over the temperature, of clips [T', D] of any lengths.
+
+        `faces` are the same clips'. None stands for a stream that is missing: its length is 0. Each
+        clip needs one of the model's streams.
+        """
         if profile is not None:
             mean, deviation = self._statistics
-            clips = [adapt(frames, profile, mean, deviation) for frames in clips]
-        voice = np.zeros((len(clips), lengths.max(), clips[0].shape[1]), np.float32)
-        for row, frames in zip(voice, clips, strict=True):
-            row[: len(frames)] = frames
-        streams = {"voice": voice, "voice_lengths": lengths, **self._without_face(len(clips))}
+            clips = [
+                None if frames is None else adapt(frames, profile, mean, deviation)
+                for frames in clips
+            ]
+        streams: dict[str, NDArray[Any]] = {}
+        if self._n_voice:
+            streams["voice"], streams["voice_lengths"] = _pad(clips, self._n_voice)
+        if self._n_face:
+            own = [None if seen is None else seen[0] for seen in faces or [None] * len(clips)]
+            streams["face"], streams["face_lengths"] = _pad(own, self._n_face)
         found = self._session.run(["logits"], streams)[0]
         logits: NDArray[np.float64] = found.astype(np.float64) / self.facts.temperature
         return logits
 
-    def _without_face(self, n_clips: int) -> dict[str, NDArray[Any]]:
-        """Return what says to a network of both that there is no face; nothing to one of voices."""
-        if not self._n_face:
-            return {}
-        face = np.zeros((n_clips, 1, self._n_face), np.float32)
-        return {"face": face, "face_lengths": np.zeros(n_clips, np.int64)}
+
+def _pad(
+    clips: Sequence[NDArray[np.float32] | None], n_columns: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return clips [T, D] as one array [B, T, D], and their lengths; 0 for None."""
+    lengths = np.array([0 if rows is None else len(rows) for rows in clips])
+    padded = np.zeros((len(clips), max(1, lengths.max()), n_columns), np.float32)
+    for row, rows in zip(padded, clips, strict=True):
+        if rows is not None:
+            row[: len(rows)] = rows
+    return padded, lengths
+
+
+def name_card(folder: Path) -> str:
+    """Return how to read what a model can do."""
+    shipped = folder.parent == PRETRAINED
+    return f"affectus models {folder.name}" if shipped else "the model's MODEL_CARD.md"
+
+
+def restore(folder: Path, record: dict[str, Any]) -> Extractor:
+    """Return the extractor that a model folder records, or raise ModelError."""
+    try:
+        return restore_extractor(record)
+    except ConfigError as error:
+        raise ModelError(f"{folder}/model.json: {error.message}") from None
+    except TypeError as error:  # a parameter of another type
+        raise ModelError(f"{folder}/model.json: {error}; export it again.") from None
+
+
+def restore_eye(folder: Path, record: dict[str, Any]) -> FaceExtractor:
+    """Return the extractor of faces that a model folder records, or raise ModelError."""
+    extractor = restore(folder, record)
+    if not sees(extractor):
+        raise ModelError(
+            f"{folder}/model.json: its face's features are '{extractor.name}'; expected features "
+            f"of a film. Export it again."
+        )
+    return extractor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -16,28 +17,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.adaptation import SpeakerProfile
-from affectus.errors import MediaError
+from affectus.errors import ConfigError, MediaError
 from affectus.media import Limits, from_waveform, open_audio, read_audio, take_samples
-from affectus.model_folder import find_model
-from affectus.predictor.answers import Prediction
+from affectus.model_folder import find_model, is_fused
+from affectus.predictor.answers import Modality, Prediction, Reason
+from affectus.predictor.ear import Ear
+from affectus.predictor.eye import Eye
+from affectus.predictor.film import predict_film, tell_only
+from affectus.predictor.fused import FusedNetwork
 from affectus.predictor.labelling import Labelling
 from affectus.predictor.many import MANY, Source, predict_apart
-from affectus.predictor.network import Frames, VoiceNetwork, Waveform
+from affectus.predictor.network import Network, Waveform
 from affectus.predictor.speech import SpeechDetection, find_detector
-from affectus.predictor.stream import Settings, Stream
-from affectus.predictor.windows import CLIP_SECONDS, WINDOW, make_grid
+from affectus.predictor.stream import AnyNetwork, Moment, Settings, Stream
+from affectus.predictor.windows import CLIP_SECONDS, NOTHING, WINDOW, make_grid
 
 _BATCH = 16  # clips that go through the network at once
+_NOTHING: dict[tuple[Modality, ...], Reason] = {
+    ("voice",): "no speech",
+    ("face",): "no face",
+    ("voice", "face"): "no speech and no face",
+}
 _AHEAD = 64  # clips that are heard before the network is asked, so that batches are of like length
 
 
 class Predictor:
     """A loaded model; safe to use from several threads.
 
-    `labels` are in the order of its scores, `facts` is its model.json, `extractor` computes its
-    features. `threads` is how many processors one answer may use. `speech` says how speech is told
-    from silence, noise and music: "auto" (Silero's network where the extra `vad` is installed, a
-    gate over levels otherwise), "silero", "energy" or "off".
+    `labels` are in the order of its scores, `streams` what it answers from (voice, face or both),
+    `facts` its model.json; `extractor` computes its voice's features. `threads` is how many
+    processors one answer may use. `speech` says how speech is told from silence, noise and music:
+    "auto" (Silero's network where the extra `vad` is installed, a gate over levels otherwise),
+    "silero", "energy" or "off".
 
     Raises ModelError if the folder is incomplete or any file in it has changed.
     """
@@ -49,8 +60,11 @@ class Predictor:
         threads: int = 1,
         speech: SpeechDetection = "auto",
     ) -> None:
-        self._network = VoiceNetwork(find_model(name_or_folder), threads=threads)
+        folder = find_model(name_or_folder)
+        kind = FusedNetwork if is_fused(folder) else Network
+        self._network: AnyNetwork = kind(folder, threads=threads)
         self.facts = self._network.facts
+        self.streams = self._network.streams
         self.labels = self.facts.labels
         self.extractor = self._network.extractor
         self._speech: SpeechDetection = speech
@@ -68,6 +82,7 @@ class Predictor:
         smooth: bool = True,
         limits: Limits = Limits(),
         name: str | None = None,
+        only: Modality | None = None,
     ) -> Prediction:
         """Return the emotion of a file, its bytes, or a (waveform [T] or [T, C], rate in Hz) pair.
 
@@ -81,13 +96,19 @@ class Predictor:
         who speaks, of `learn_speaker`. `abstain`: the score below which there is no answer; the
         model's own by default, 0 for never. `name`: what to call bytes, as a path names a file.
 
-        Raises MediaError if the recording cannot be used.
+        A model that looks at faces is given both streams of a film, or the one that there is; with
+        `only`, the one that is asked for. What was used, and why, is in the answer. A stretch is
+        seen where enough of its frames show a face, and heard where there is speech.
+
+        Raises MediaError if the recording cannot be used, ConfigError if the model does not take
+        the stream that is asked for.
         """
         settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
-        stream, frames = self._hear(source, settings, name)
-        if frames is None:
-            return stream.conclude(None)
-        return stream.conclude(self._network.logits([frames], speaker)[0])
+        wanted = self._choose(only)
+        if "face" in wanted:
+            return predict_film(self._network, self._detector, source, settings, wanted, name)
+        stream, moment = self._hear(source, settings, name)
+        return stream.conclude(NOTHING if moment is None else stream.ask(moment))
 
     def predict_many(
         self,
@@ -101,47 +122,78 @@ class Predictor:
         smooth: bool = True,
         limits: Limits = Limits(),
         workers: int = 1,
+        only: Modality | None = None,
     ) -> Iterator[Prediction | MediaError]:
         """Yield the prediction, or the MediaError that stands in its place, of each in turn.
 
         Clips of like length go through the network together; scores are those of `predict` within
         1e-5. `workers` threads share the work, and from 256 recordings on as many child processes,
-        in which a recording that crashes or hangs becomes a MediaError (E1603, E1604).
+        in which a recording that crashes or hangs becomes a MediaError (E1603, E1604). Films are
+        answered one by one.
         """
         settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
+        wanted = self._choose(only)
         sources = iter(sources)
         first = list(islice(sources, MANY if workers > 1 else 0))
         if len(first) == MANY:
             options = {
                 "window": window, "hop": hop, "labels": labels, "speaker": speaker,
-                "abstain": abstain, "smooth": smooth, "limits": limits,
+                "abstain": abstain, "smooth": smooth, "limits": limits, "only": only,
             }  # fmt: skip
             every = chain(first, sources)
             yield from predict_apart(self._network.folder, self._speech, every, options, workers)
             return
+        remaining = chain(first, sources)
+        if "face" in wanted or isinstance(self._network, FusedNetwork):
+            yield from self._predict_each(
+                remaining, workers, window=window, hop=hop, labels=labels, speaker=speaker,
+                abstain=abstain, smooth=smooth, limits=limits, only=only,
+            )  # fmt: skip
+            return
 
-        def hear(source: Source) -> tuple[Stream, Frames | None] | MediaError:
+        def hear(source: Source) -> tuple[Stream, Moment | None] | MediaError:
             try:
                 return self._hear(source, settings)
             except MediaError as error:
                 return error
 
-        remaining = chain(first, sources)
         with ThreadPoolExecutor(workers) as pool:
             run = pool.map if workers > 1 else map
             while some := list(islice(remaining, _AHEAD)):
                 heard = list(run(hear, some))
                 clips = {
-                    place: one[1]
+                    place: one[1].voice
                     for place, one in enumerate(heard)
-                    if not isinstance(one, MediaError) and one[1] is not None
+                    if not isinstance(one, MediaError) and one[1] and one[1].voice is not None
                 }
                 logits = self._answer(clips, speaker, run)
                 for place, one in enumerate(heard):
-                    yield one if isinstance(one, MediaError) else one[0].conclude(logits.get(place))
+                    if isinstance(one, MediaError):
+                        yield one
+                    else:
+                        known = place in logits
+                        yield one[0].conclude(one[0].read(logits[place]) if known else NOTHING)
+
+    def _predict_each(
+        self, sources: Iterable[Source], workers: int, **settings: Any
+    ) -> Iterator[Prediction | MediaError]:
+        def predict(source: Source) -> Prediction | MediaError:
+            try:
+                return self.predict(source, **settings)
+            except MediaError as error:
+                return error
+
+        remaining = iter(sources)
+        with ThreadPoolExecutor(workers) as pool:
+            run = pool.map if workers > 1 else map
+            while some := list(islice(remaining, 2 * workers)):
+                yield from run(predict, some)
 
     def _answer(
-        self, clips: dict[int, Frames], speaker: SpeakerProfile | None, run: Callable[..., Any]
+        self,
+        clips: dict[int, NDArray[np.float32]],
+        speaker: SpeakerProfile | None,
+        run: Callable[..., Any],
     ) -> dict[int, NDArray[np.float64]]:
         """Return logits [K] of each clip, those of like length through the network together."""
         order = sorted(clips, key=lambda place: len(clips[place]))
@@ -168,14 +220,23 @@ class Predictor:
         smooth: bool = True,
         limits: Limits = Limits(),
         name: str = "stream",
+        only: Modality | None = "voice",
     ) -> Stream:
         """Return a recording in the making, for a microphone or a socket: feed it, finish it.
 
-        Settings are those of `predict`, and so is the answer in the end, whatever the pieces.
+        Settings are those of `predict`, and so is the answer in the end, whatever the pieces. With
+        `only` None the stream is to `see` frames, too, and with "face" nothing else.
         """
         settings = self._settings(window, hop, labels, speaker, abstain, smooth, limits)
         take_samples(np.zeros(0, np.float32), sample_rate, name=name, limits=limits)  # the rate
-        return Stream(self._network, self._detector, settings, sample_rate, name)
+        wanted, rate = self._choose(only), self.extractor.sample_rate
+        ear = eye = None
+        if "voice" in wanted:
+            ear = Ear(self._detector, sample_rate, rate, name, limits)
+        if "face" in wanted:
+            eye = Eye(self._network.eyes, rate)
+        without = {} if only is None else tell_only(self.streams, only)
+        return Stream(self._network, replace(settings, without=without), name, ear=ear, eye=eye)
 
     def learn_speaker(
         self,
@@ -203,6 +264,7 @@ class Predictor:
         labels: str | None = None,
         abstain: float | None = None,
         limits: Limits = Limits(),
+        only: Modality | None = None,
     ) -> Iterator[tuple[Prediction | MediaError, SpeakerProfile | None]]:
         """Yield the prediction of each clip of one speaker, and what is known of them by then.
 
@@ -216,7 +278,7 @@ class Predictor:
                 if parts:
                     profile = self._network.learn_speaker(parts, profile)
                 answer = self.predict(
-                    clip, labels=labels, speaker=profile, abstain=abstain, limits=limits
+                    clip, labels=labels, speaker=profile, abstain=abstain, limits=limits, only=only
                 )
             except MediaError as error:
                 yield error, profile
@@ -250,22 +312,38 @@ class Predictor:
     ) -> Settings:
         self._network.check_profile(speaker)
         threshold = self.facts.abstain_below if abstain is None else abstain
-        labelling = Labelling(self.labels, labels, threshold)
+        labelling = Labelling(self.labels, labels, threshold, _NOTHING[self.streams])
         return Settings(labelling, make_grid(window, hop, limits), smooth, speaker, limits)
+
+    def _choose(self, only: Modality | None) -> tuple[Modality, ...]:
+        """Return the streams that are to be used; ConfigError if the model takes none of them."""
+        if only is None or only in self.streams:
+            return self.streams if only is None else (only,)
+        other = "a voice" if only == "face" else "faces"
+        raise ConfigError(
+            f"{only} only: model '{self.facts.name}' takes {other} alone; expected one that takes "
+            f"a {only}. Leave it out, or choose another model."
+        )
 
     def _hear(
         self, source: Source, settings: Settings, name: str | None = None
-    ) -> tuple[Stream, Frames | None]:
-        """Decode a recording into a stream; return it with the frames that are left to answer."""
+    ) -> tuple[Stream, Moment | None]:
+        """Decode a sound into a stream; return it with the clip that is left to be asked about."""
+        rate, limits = self.extractor.sample_rate, settings.limits
+        asked = tell_only(self.streams, "voice")
         if isinstance(source, tuple):
-            samples, rate = source
-            mono = take_samples(samples, rate, limits=settings.limits)
-            stream = Stream(self._network, self._detector, settings, rate, "array")
+            samples, source_rate = source
+            mono = take_samples(samples, source_rate, limits=limits)
+            ear = Ear(self._detector, source_rate, rate, "array", limits)
+            stream = Stream(self._network, replace(settings, without=asked), "array", ear=ear)
             stream.take(mono)
             return stream, stream.close()
         name = name or ("bytes" if isinstance(source, bytes) else str(source))
-        with open_audio(source, name=name, limits=settings.limits) as decoding:
-            stream = Stream(self._network, self._detector, settings, decoding.rate, name)
+        with open_audio(source, name=name, limits=limits) as decoding:
+            ear = Ear(self._detector, decoding.rate, rate, name, limits)
+            if decoding.has_pictures and not asked:
+                asked = {"face": "there are pictures, but this model looks at no face"}
+            stream = Stream(self._network, replace(settings, without=asked), name, ear=ear)
             for block in decoding.blocks:
                 stream.take(block)
             return stream, stream.close(decoding.warnings)

@@ -8,6 +8,6 @@ extractors.py   the feature sets: face_crops, face_embedding
 """
 
 from affectus.features.face.detection import opencv_version
-from affectus.features.face.extractors import FaceCrops, FaceEmbedding, find_faults
+from affectus.features.face.extractors import FaceCrops, FaceEmbedding, Watch, find_faults
 
-__all__ = ["FaceCrops", "FaceEmbedding", "find_faults", "opencv_version"]
+__all__ = ["FaceCrops", "FaceEmbedding", "Watch", "find_faults", "opencv_version"]

@@ -5,8 +5,9 @@ OpenCV (`cv2`) is loaded by the functions that need it: it comes with the extra 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -142,8 +143,12 @@ def opencv_version() -> str:
     return f"OpenCV {cv2.__version__}"
 
 
-@cache
 def _cascade(name: str) -> Any:
+    return _load_cascade(name, threading.get_ident())  # one must not be used by two threads at once
+
+
+@lru_cache(64)
+def _load_cascade(name: str, thread: int) -> Any:
     import cv2
 
     folder = Path(cv2.__file__).parent / "data"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,23 @@ from affectus.features.checks import check_parameters
 from affectus.features.face.crops import crop_face, measure_blur
 from affectus.features.face.detection import Detection, Detector, HaarDetector, YuNetDetector
 from affectus.features.face.networks import PURPOSES, FaceNetwork, hash_model, open_network
-from affectus.features.face.tracking import FaceFrame, follow_face
+from affectus.features.face.tracking import FaceFrame, Follower
 from affectus.media import FRAME_RATE, Frame, Image, MediaWarning
 
 Parameter = str | int | float | bool | None
 
 _BLUR_SIZE = 112  # pixels of the grey face whose blur is measured
 _BATCH = 32  # faces shown to a network at once
+
+
+class Watch(Protocol):
+    """One film being looked at: the rows are those of all frames at once, whatever the pieces."""
+
+    def look(self, frame: Frame) -> None:
+        """Take in the next frame."""
+
+    def take(self) -> NDArray[Any]:
+        """Return the rows [F, D] of the frames since the last call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +81,21 @@ class _FaceFeatures:
                     remedy = "Leave it out, or allow it: --set few=warn"
                     raise MediaError("E1606", name, f"{text}. {remedy}")
 
-    def follow(self, frames: Iterable[Frame]) -> Iterable[FaceFrame]:
-        """Yield every frame with the face that is followed."""
-        return follow_face(frames, self._detector(), self.detect_every)
+    def follower(self) -> Follower:
+        """Return what follows the face through one film."""
+        detector: Detector = YuNetDetector(self.detector) if self.detector else _haar()
+        return Follower(detector, self.detect_every)
 
-    def _detector(self) -> Detector:
-        return YuNetDetector(self.detector) if self.detector else _haar()
+    def watch(self) -> Watch:
+        """Return what looks at one film, frame by frame."""
+        raise NotImplementedError
+
+    def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
+        """Return the rows [F, D] of a film's frames, as `affectus.face_rows` has them."""
+        watch = self.watch()
+        for frame in frames:
+            watch.look(frame)
+        return watch.take()
 
 
 @cache
@@ -128,21 +147,38 @@ class FaceCrops(_FaceFeatures):
         places = np.ndindex(self.shape)
         return INFO + tuple("pixel_" + "_".join(map(str, place)) for place in places)
 
-    def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
-        """Return rows [F, 40 + pixels] uint8 of a film's frames."""
+    def watch(self) -> Watch:
+        """Return what looks at one film; its rows are [F, 40 + pixels] uint8."""
+        return _CropWatch(self)
+
+
+class _CropWatch:
+    """Cuts a face out of each frame."""
+
+    def __init__(self, settings: FaceCrops) -> None:
+        self._settings, self._follower = settings, settings.follower()
         # One buffer that grows: an hour of crops is 0.7 GB, and would be three times that as a list
         # and the arrays that are made of it.
-        rows, n_pixels = bytearray(), int(np.prod(self.shape))
-        for followed in self.follow(frames):
-            crop = None
-            if followed.face is not None:
-                crop = crop_face(followed.frame, followed.face, self.size, colour=self.colour)
-            pixels = np.zeros(self.shape, np.uint8) if crop is None else crop
-            row = join_rows(_table([describe_face(followed, crop)]), pixels.reshape(1, n_pixels))
-            rows += row.tobytes()
-        if not rows:
+        self._rows, self._n_frames = bytearray(), 0
+
+    def look(self, frame: Frame) -> None:
+        """See Watch."""
+        settings, followed, crop = self._settings, self._follower.look(frame), None
+        if followed.face is not None:
+            crop = crop_face(frame, followed.face, settings.size, colour=settings.colour)
+        pixels = np.zeros(settings.shape, np.uint8) if crop is None else crop
+        row = join_rows(_table([describe_face(followed, crop)]), pixels.reshape(1, -1))
+        self._rows += row.tobytes()
+        self._n_frames += 1
+
+    def take(self) -> NDArray[Any]:
+        """See Watch."""
+        rows, n_frames = self._rows, self._n_frames
+        self._rows, self._n_frames = bytearray(), 0
+        if not n_frames:
+            n_pixels = int(np.prod(self._settings.shape))
             return join_rows(_table([]), np.zeros((0, n_pixels), np.uint8))
-        return np.frombuffer(rows, np.uint8).reshape(-1, row.shape[1])
+        return np.frombuffer(rows, np.uint8).reshape(n_frames, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,33 +244,50 @@ class FaceEmbedding(_FaceFeatures):
             f"at once. Trust no score but of speakers it never saw.",
         )
 
-    def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
-        """Return rows [F, 10 + D] float32 of a film's frames."""
-        network = self._network
-        info: list[tuple[float, ...]] = []
-        vectors: list[NDArray[np.float32]] = []
-        waiting: list[tuple[int, Image]] = []
+    def watch(self) -> Watch:
+        """Return what looks at one film; its rows are [F, 10 + D] float32."""
+        return _EmbeddingWatch(self._network, self.follower())
 
-        def run() -> None:
-            if waiting:
-                made = network(np.stack([crop for _, crop in waiting]))
-                for (place, _), vector in zip(waiting, made, strict=True):
-                    vectors[place] = vector
-                waiting.clear()
 
-        for followed in self.follow(frames):
-            face, grey = followed.face, None
-            if face is not None:
-                grey = crop_face(followed.frame, face, _BLUR_SIZE)
-                wide = Detection(face.x, face.y, network.margin * face.width, 1.0, face.roll)
-                crop = crop_face(followed.frame, wide, network.size, colour=True)
-                waiting.append((len(info), crop))
-            info.append(describe_face(followed, grey))
-            vectors.append(np.full(len(network.columns), np.nan, np.float32))
-            if len(waiting) == _BATCH:
-                run()
-        run()
-        values = np.array(vectors, np.float32).reshape(len(vectors), len(network.columns))
+class _EmbeddingWatch:
+    """Shows the faces to a network, 32 at once."""
+
+    def __init__(self, network: FaceNetwork, follower: Follower) -> None:
+        self._network, self._follower = network, follower
+        self._begin()
+
+    def _begin(self) -> None:
+        self._info: list[tuple[float, ...]] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._waiting: list[tuple[int, Image]] = []
+
+    def look(self, frame: Frame) -> None:
+        """See Watch."""
+        network, followed = self._network, self._follower.look(frame)
+        face, grey = followed.face, None
+        if face is not None:
+            grey = crop_face(frame, face, _BLUR_SIZE)
+            wide = Detection(face.x, face.y, network.margin * face.width, 1.0, face.roll)
+            crop = crop_face(frame, wide, network.size, colour=True)
+            self._waiting.append((len(self._info), crop))
+        self._info.append(describe_face(followed, grey))
+        self._vectors.append(np.full(len(network.columns), np.nan, np.float32))
+        if len(self._waiting) == _BATCH:
+            self._run()
+
+    def _run(self) -> None:
+        if self._waiting:
+            made = self._network(np.stack([crop for _, crop in self._waiting]))
+            for (place, _), vector in zip(self._waiting, made, strict=True):
+                self._vectors[place] = vector
+            self._waiting.clear()
+
+    def take(self) -> NDArray[Any]:
+        """See Watch."""
+        self._run()
+        vectors, info = self._vectors, self._info
+        self._begin()
+        values = np.array(vectors, np.float32).reshape(len(vectors), len(self._network.columns))
         return join_rows(_table(info), values)
 
 

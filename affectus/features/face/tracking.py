@@ -42,40 +42,56 @@ class _Known:
     lost: int = 0  # frames since it was last seen
 
 
-def follow_face(
-    frames: Iterable[Frame], detector: Detector, detect_every: int
-) -> Iterator[FaceFrame]:
-    """Yield every frame with the face of one person: the largest at first, then the nearest.
+class Follower:
+    """Follows the face of one person through a film: the largest at first, then the nearest.
 
     A face is detected in every `detect_every`-th frame and where tracking fails, and tracked
     between by its correlation with the one last detected. One that is lost is looked for near
     where it was; after 15 frames the largest in the picture is taken anew.
     """
-    known: _Known | None = None
-    n_faces = 0
-    for number, frame in enumerate(frames):
+
+    def __init__(self, detector: Detector, detect_every: int) -> None:
+        self._detector, self._detect_every = detector, detect_every
+        self._known: _Known | None = None
+        self._number = self._n_faces = 0
+
+    def look(self, frame: Frame) -> FaceFrame:
+        """Return the next frame with the face in it."""
+        known, number = self._known, self._number
+        self._number += 1
         small, scale = _shrink(frame.luma)
-        due = number % detect_every == 0
+        due = number % self._detect_every == 0
         seen = None
         if known is not None and not due and not known.lost:
             seen = _track(small, known)
         if seen is None and (due or known is not None):
             everywhere = due and (
-                known is None or known.lost > 0 or number % (3 * detect_every) == 0
+                known is None or known.lost > 0 or number % (3 * self._detect_every) == 0
             )
-            faces = detector.find(small, None if everywhere or known is None else _around(known))
+            faces = self._detector.find(
+                small, None if everywhere or known is None else _around(known)
+            )
             if everywhere:
-                n_faces = len(faces)
+                self._n_faces = len(faces)
             seen = _choose(faces, known)
             if seen is not None:
-                seen = detector.find_roll(small, seen)
+                seen = self._detector.find_roll(small, seen)
                 seen = _steady(seen, known)
                 known = _Known(seen, _cut(small, seen, _FACE))
         if seen is None and known is not None:
             known.lost += 1
             if known.lost > _FORGET:
                 known = None
-        yield FaceFrame(frame, None if seen is None else _enlarge(seen, scale), n_faces)
+        self._known = known
+        return FaceFrame(frame, None if seen is None else _enlarge(seen, scale), self._n_faces)
+
+
+def follow_face(
+    frames: Iterable[Frame], detector: Detector, detect_every: int
+) -> Iterator[FaceFrame]:
+    """Yield every frame with the face of one person; see Follower."""
+    follower = Follower(detector, detect_every)
+    return map(follower.look, frames)
 
 
 def _shrink(luma: Image) -> tuple[Image, float]:
