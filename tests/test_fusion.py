@@ -8,19 +8,21 @@ import pytest
 from msgspec.structs import replace
 from small_run import prepare
 
-from affectus import fusion as fusion_module
 from affectus.cli import run
-from affectus.errors import EvaluationError
+from affectus.errors import EvaluationError, TrainingError
 from affectus.evaluation import Predictions
 from affectus.experiment import make_experiment
 from affectus.fusion import (
     evaluate_fusion,
+    export_fusion,
+    fitting,
     fuse_runs,
     fuse_side,
     is_fusion,
     read_fusion,
 )
 from affectus.manifest import Manifest
+from affectus.predictor import load_model
 from affectus.training import train
 
 LABELS = ("neutral", "happy", "sad", "angry")
@@ -70,9 +72,9 @@ def test_fused_scores_are_the_pool_of_both_runs_with_the_folds_own_weights(place
 
 def test_fitting_opens_no_test_side(place, runs, monkeypatch):
     opened = []
-    inner = fusion_module.predict_side
+    inner = fitting.predict_side
     monkeypatch.setattr(
-        fusion_module, "predict_side", lambda run, side: opened.append(side) or inner(run, side)
+        fitting, "predict_side", lambda run, side: opened.append(side) or inner(run, side)
     )
     fuse_runs(runs, place / "closed")
     assert set(opened) == {"dev"}
@@ -107,6 +109,7 @@ def test_clips_that_a_run_did_not_answer_are_answered_by_the_others(place, runs,
     shutil.copytree(runs[1], less)
     drop_dev_answers(less, 3)
     fusion = fuse_runs([runs[0], less], tmp_path / "fused")
+    assert {one.runs for one in fusion.weights} == {(0, 1), (0,), (1,)}  # whoever may be missing
     alone = fusion.of("fold-1", (0,))
     found = fuse_side(tmp_path / "fused", "dev")
     kept = Predictions.read(less / "fold-1" / "predictions_dev.csv").clip_ids
@@ -145,6 +148,40 @@ def test_recordings_of_one_take_are_paired(place, runs, tmp_path):
     np.testing.assert_allclose(
         fuse_side(tmp_path / "paired", "dev").scores, fuse_side(tmp_path / "same", "dev").scores
     )
+
+
+# --- the model folder ---
+
+
+def test_an_exported_fusion_answers_recordings_as_the_fusion_answers_clips(place, runs, tmp_path):
+    fuse_runs(runs, tmp_path / "fused")
+    wanted = fuse_side(tmp_path / "fused", "dev")
+    assert export_fusion(tmp_path / "fused", tmp_path / "model", fold=2) < 1e-4
+    model = load_model(tmp_path / "model", speech="off")
+    assert model.labels == wanted.labels and model.streams == ("voice",)
+    paths = {clip.clip_id: clip.path for clip in Manifest.read(place / "manifest.csv")}
+    rows = [row for row, fold in enumerate(wanted.folds) if fold == "fold-2"][:6]
+    for row in rows:
+        scores = model.predict(paths[wanted.clip_ids[row]]).scores
+        np.testing.assert_allclose(list(scores.values()), wanted.scores[row], atol=1e-3)
+    assert model.facts.provenance["fold"] == "fold-2"
+    assert {found.members for found in model.facts.weights} == {(0,), (1,), (0, 1)}
+    card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    assert "- 1 (tones) and 2 (plain): " in card
+
+
+def test_nothing_is_left_of_an_export_that_fails(runs, tmp_path):
+    fuse_runs(runs, tmp_path / "fused")
+    with pytest.raises(EvaluationError, match="fold 3: expected 1 to 2"):
+        export_fusion(tmp_path / "fused", tmp_path / "model", fold=3)
+    path = tmp_path / "fused" / "fusion.json"
+    copy = tmp_path / "copy"
+    shutil.copytree(runs[1], copy)
+    path.write_text(path.read_text().replace(str(runs[1]), str(copy)))
+    (copy / "fold-1" / "weights.safetensors").write_bytes(b"changed")
+    with pytest.raises(TrainingError, match="not the weights that this fold trained"):
+        export_fusion(tmp_path / "fused", tmp_path / "model")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["copy", "fused"]
 
 
 # --- what is refused ---

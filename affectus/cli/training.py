@@ -145,7 +145,7 @@ def fuse(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a fusion's.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The new model folder.")],
     fold: Annotated[int, typer.Option(help="Whose weights.")] = 1,
     int8: Annotated[
@@ -155,9 +155,13 @@ def export(
 ) -> None:
     """Write a model folder that predicts without torch, checked equal to the trained network."""
     from affectus.export import export_run
+    from affectus.fusion import export_fusion, is_fusion
     from affectus.runs import open_run
 
-    difference = export_run(open_run(run), out, fold=fold, int8=int8)
+    if is_fusion(run):
+        difference = export_fusion(run, out, fold=fold, int8=int8)
+    else:
+        difference = export_run(open_run(run), out, fold=fold, int8=int8)
     if as_json:
         print_json({"model": str(out), "largest_difference": difference})
     else:

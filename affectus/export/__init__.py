@@ -206,13 +206,6 @@ def _temperature(fold_dir: Path) -> float:
 def _facts(run: Run, provenance: Mapping[str, Any], temperature: float, whole: Whole) -> ModelFacts:
     manifest = Manifest.read(run.experiment.manifest)
     known = {corpus.name: corpus for corpus in list_corpora()}
-    path = run.folder / "evaluation_test.json"
-    found: dict[str, Any] = {}
-    if path.is_file():
-        evaluation = msgspec.json.decode(path.read_bytes(), type=Evaluation)
-        kept = ("protocol", "n_answered", "n_speakers", "uar", "war", "macro_f1", "cautions")
-        every = msgspec.to_builtins(evaluation)
-        found = {key: every[key] for key in kept} | {"ece": evaluation.calibration.ece.value}
     return ModelFacts(
         schema=SCHEMA,
         name=run.experiment.name,
@@ -222,7 +215,7 @@ def _facts(run: Run, provenance: Mapping[str, Any], temperature: float, whole: W
         face=_face_record(run),
         streams=whole.network.streams,
         temperature=temperature,
-        evaluation=found,
+        evaluation=read_judged_scores(run.folder),
         corpora=list(manifest.corpora),
         licences=[
             f"{name}: {known[name].licence if name in known else 'as its owner says'}"
@@ -232,6 +225,17 @@ def _facts(run: Run, provenance: Mapping[str, Any], temperature: float, whole: W
         provenance={**provenance, **_dropout(run)},
         sha256={},
     )
+
+
+def read_judged_scores(folder: Path) -> dict[str, Any]:
+    """Return the scores on the test side that a model's facts tell; none if it was not judged."""
+    path = folder / "evaluation_test.json"
+    if not path.is_file():
+        return {}
+    evaluation = msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    kept = ("protocol", "n_answered", "n_speakers", "uar", "war", "macro_f1", "cautions")
+    every = msgspec.to_builtins(evaluation)
+    return {key: every[key] for key in kept} | {"ece": evaluation.calibration.ece.value}
 
 
 def _dropout(run: Run) -> dict[str, float]:
