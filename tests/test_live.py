@@ -12,6 +12,7 @@ import affectus
 from affectus import live
 from affectus.cli import run
 from affectus.errors import ConfigError
+from affectus.live import microphone
 
 DEVICES = [
     {"name": "Speakers", "max_input_channels": 0, "default_samplerate": 48_000.0},
@@ -126,7 +127,7 @@ def test_a_microphone_that_does_not_work_is_one_line(
     sound.query_devices = lambda: change.get("devices", DEVICES)
     sound.InputStream.refuses = change.get("refuses", "")
     sound.InputStream.waveform = voice(45.0 if "slow" in change else 0.5)
-    monkeypatch.setattr(live, "_LOST_SECONDS", 0.05)
+    monkeypatch.setattr(microphone, "_LOST_SECONDS", 0.05)
     assert run(["listen", "--model", str(small_model), "--seconds", "20"]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("ConfigError: listen: ")

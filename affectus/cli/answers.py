@@ -18,8 +18,7 @@ from affectus.notice import NOTICE, accept_use, check_quiet, find_acceptance
 
 if TYPE_CHECKING:
     from affectus.adaptation import SpeakerProfile
-    from affectus.predictor import Prediction, Predictor
-    from affectus.predictor.answers import Modality
+    from affectus.predictor import Modality, Prediction, Predictor
 
 Answers = Iterable["Prediction | MediaError"]
 

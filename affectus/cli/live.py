@@ -1,4 +1,4 @@
-"""The microphone: listen."""
+"""The microphone and the camera: listen."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def listen(
     list_devices: Annotated[
         bool, typer.Option("--list-devices", help="Print the microphones, and end.")
     ] = False,
+    camera: Annotated[
+        bool, typer.Option("--camera", help="Look, too; for a model that takes faces.")
+    ] = False,
+    camera_number: Annotated[int, typer.Option(help="Which camera, where there are several.")] = 0,
+    face_only: Annotated[
+        bool, typer.Option("--face-only", help="Look alone, without a microphone.")
+    ] = False,
     labels: Annotated[
         Literal["four", "six", "seven", "eight"] | None,
         typer.Option(help="Answer within these labels, instead of the model's own."),
@@ -38,7 +45,7 @@ def listen(
     hop: Annotated[float, typer.Option(help="Seconds from one answer to the next.")] = 1.0,
     seconds: Annotated[float, typer.Option(help="End after so long; Ctrl-C ends it, too.")] = 3_600,
 ) -> None:
-    """Answer the microphone while you speak, as live bars; in the end, all of it."""
+    """Answer the microphone, or the camera too, as live bars; in the end, all of it."""
     from affectus import live
 
     if list_devices:
@@ -48,18 +55,21 @@ def listen(
         ]
         print_table(("number", "name", "channels", "Hz", ""), rows)
         return
-    microphone = live.find_device(device)
+    looks = camera or face_only
+    microphone = None if face_only else live.find_device(device)
     from affectus.predictor import load_model
 
     predictor = load_model(model)
     say(NOTICE)
-    say(f"listening to {microphone.name}; Ctrl-C ends it")
+    opened = ([microphone.name] if microphone else []) + ([f"camera {camera_number}"] * looks)
+    say(f"listening to {' and '.join(opened)}; Ctrl-C ends it")
     stop = threading.Event()
     if threading.current_thread() is threading.main_thread():  # no other may
         signal.signal(signal.SIGINT, lambda number, frame: stop.set())
     hearing = live.listen(
-        predictor, microphone, seconds=seconds, window=window, hop=hop, labels=labels, stop=stop
-    )
+        predictor, microphone, camera=camera_number if looks else None, seconds=seconds,
+        window=window, hop=hop, labels=labels, stop=stop,
+    )  # fmt: skip
     from rich.console import Console
     from rich.live import Live
 
@@ -73,6 +83,8 @@ def listen(
     scores = [(label, score) for label, score in whole.scores.items()]
     answer = whole.emotion or whole.reason
     print_table(("label", "score"), scores, title=f"{heard.seconds:.1f} s: {answer}")
+    if looks:
+        say(f"used: {whole.why}")
     for warning in whole.warnings:
         say(warning)
 
@@ -90,4 +102,7 @@ def _draw(heard: Heard, last: Segment | None) -> Group:
         lines.append(f"{last.start:.1f} to {last.end:.1f} s: {last.emotion or last.reason}")
         for label, score in sorted(last.scores.items(), key=lambda one: -one[1]):
             lines.append(f"{label:>10} {'█' * round(_WIDTH * score):<{_WIDTH}} {score:6.1%}")
+        for name, own in last.streams.items():
+            best = max(own, key=own.__getitem__)
+            lines.append(f"{name:>10} alone: {best} {own[best]:.1%}")
     return Group(*map(Text, lines))

@@ -63,7 +63,9 @@ from affectus.media.video import (
     compare_streams,
     cut_frames,
     encode_png,
+    on_grid,
     open_video,
+    take_picture,
 )
 
 __all__ = [
@@ -87,9 +89,11 @@ __all__ = [
     "from_waveform",
     "list_media",
     "load_decoders",
+    "on_grid",
     "open_audio",
     "open_video",
     "read_audio",
+    "take_picture",
     "take_samples",
     "write_audio",
 ]

@@ -276,6 +276,14 @@ def on_grid(shown: Iterator[tuple[Frame, float]], rate: float) -> Iterator[Frame
         place += 1
 
 
+def take_picture(image: Image, time: float) -> Frame:
+    """Return a camera's picture [H, W, 3] BGR uint8, as OpenCV has them, as a film's frame."""
+    import av
+
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
+    return Frame(time, _fit(picture).reformat(format="yuv420p"))
+
+
 def cut_frames(frames: Iterable[Frame], start: float, end: float | None) -> Iterator[Frame]:
     """Yield the frames of a stretch, in seconds; those before and behind it are decoded, too.
 

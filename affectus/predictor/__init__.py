@@ -13,13 +13,14 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from affectus.predictor.answers import Prediction, Segment
+from affectus.predictor.answers import Modality, Prediction, Segment
 from affectus.predictor.many import Source
 from affectus.predictor.predictor import Predictor
 from affectus.predictor.speech import SpeechDetection
 from affectus.predictor.stream import Stream
 
 __all__ = [
+    "Modality",
     "Prediction",
     "Predictor",
     "Segment",

@@ -70,6 +70,11 @@ class Predictor:
         self._speech: SpeechDetection = speech
         self._detector = find_detector(speech, self.extractor.sample_rate)
 
+    @property
+    def face_rate(self) -> float:
+        """How many frames of a film it looks at, a second; 0 for a model of voices."""
+        return self._network.eyes[0].rate if self._network.eyes else 0.0
+
     def predict(
         self,
         source: Source,
