@@ -107,11 +107,14 @@ def test_only_the_decode_gate_imports_a_decoder():
     assert users == {"media"}
 
 
-def test_opencv_finds_faces_and_decodes_nothing():
+def test_opencv_finds_faces_and_opens_cameras_and_decodes_nothing():
     users = [path for path in sources() for module, _ in imported(path) if module == "cv2"]
-    assert {path.relative_to(PACKAGE).parent for path in users} == {Path("features/face")}
+    homes = {path.relative_to(PACKAGE).parent for path in users}
+    assert homes == {Path("features/face"), Path("live")}
     for path in users:
-        assert not re.search("imread|imdecode|VideoCapture", path.read_text("utf-8")), path
+        text = path.read_text("utf-8")
+        assert not re.search("imread|imdecode", text), path
+        assert ("VideoCapture" in text) == (path.name == "camera.py"), path
 
 
 def test_nothing_imports_pickle():
