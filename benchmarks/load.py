@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from affectus.server.messages import receive_in_pieces
+
 _MAX_CONNECTIONS = 512
 _PATIENCE = 10.0  # s for the last answers
 
@@ -58,6 +60,7 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        receive_in_pieces(transport)
         self.transport = transport
 
     def send(self, due: float, data: bytes) -> None:
@@ -220,6 +223,7 @@ class _Speaker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        receive_in_pieces(transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

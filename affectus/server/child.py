@@ -45,7 +45,7 @@ from affectus.server.messages import (
     pack,
 )  # fmt: skip
 
-_RECEIVE = 1 << 20  # bytes at a time
+_RECEIVE = 1 << 18  # bytes at a time
 _STREAM_SECONDS = 3_600
 
 _encode = msgspec.json.Encoder().encode
@@ -96,8 +96,9 @@ def describe(facts: ModelFacts) -> dict[str, Any]:
 
 
 def _receive(connection: socket.socket, unpacker: Unpacker) -> Any:
-    while data := connection.recv(_RECEIVE):
-        yield from unpacker.feed(data)
+    held = memoryview(bytearray(_RECEIVE))  # kept: so much anew each time costs page faults
+    while n_bytes := connection.recv_into(held):
+        yield from unpacker.feed(held[:n_bytes])
 
 
 def _teller(

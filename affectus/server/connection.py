@@ -13,9 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+from affectus.server.gate import Gate
+from affectus.server.messages import receive_in_pieces
 from affectus.server.replies import error_bytes, error_headers
+from affectus.server.shedding import read_head
 
 HEADER_BYTES = 16 * 1024
 _MAX_HEADERS = 100
@@ -79,9 +82,11 @@ class Connection(H11Protocol):
         self._moved = self._began = time.monotonic()
         self._n_received = self._n_seen = 0
         self._blocked_since: float | None = None
+        self._n_unwanted = 0  # bytes to come of a body that was refused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new client."""
+        receive_in_pieces(transport)
         super().connection_made(_PoliteTransport(transport, self._body_is_open))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
@@ -90,10 +95,37 @@ class Connection(H11Protocol):
         if transport.lingering:
             transport.discard(len(data))
             return
+        data = self._discard(data)
         if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
             self._began = time.monotonic()  # a new request
-        self._n_received += len(data)
-        super().data_received(data)
+            data = self._shed(data)
+        if data:
+            self._n_received += len(data)
+            super().data_received(data)
+
+    def _discard(self, data: bytes, start: int = 0) -> bytes:
+        """Return what is left of `data` behind `start` and a body that nobody wants."""
+        n_bytes = min(self._n_unwanted, len(data) - start)
+        self._n_unwanted -= n_bytes
+        return data[start + n_bytes :]
+
+    def _shed(self, data: bytes) -> bytes:
+        """Refuse what `data` begins with and a full service refuses in short; return the rest."""
+        gate: Any = self.app
+        assert isinstance(gate, Gate)
+        while data and gate.sheds and self._blocked_since is None:
+            head = read_head(data)
+            told = gate.shed(head.headers, self.client) if head else None
+            if head is None or told is None:
+                break
+            self._unset_keepalive_if_required()
+            status, headers, body = told
+            lines = [b"HTTP/1.1 %d %s" % (status, STATUS_PHRASES[status])]
+            lines += [b"%s: %s" % pair for pair in self.server_state.default_headers + headers]
+            self.transport.write(b"\r\n".join([*lines, b"", body]))
+            self._n_unwanted = head.n_body
+            data = self._discard(data, head.n_bytes)
+        return data
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read, in the form of every other refusal."""
@@ -149,7 +181,7 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def _body_is_open(self) -> bool:
-        return self.conn.their_state is h11.SEND_BODY
+        return self.conn.their_state is h11.SEND_BODY or self._n_unwanted > 0
 
 
 class _PoliteTransport:

@@ -28,6 +28,7 @@ from affectus.server.settings import Settings
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 TOKEN_PROTOCOL = "affectus.token."  # a page cannot send headers when it opens a WebSocket
@@ -70,7 +71,7 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        request_id = f"{self._salt}-{next(self._numbers):x}"
+        request_id = self._next_id()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
             self._check(scope, headers)
@@ -194,6 +195,37 @@ class Gate:
 
     # --- how it is told ------------------------------------------------------------------------
 
+    @property
+    def sheds(self) -> bool:
+        """Whether no recording is taken now, so that `shed` may refuse it in short."""
+        return self._pool.full and not self.draining
+
+    def shed(self, headers: Headers, client: Any) -> tuple[int, Headers, bytes] | None:
+        """Return status, headers and body for a plain request for an answer that is one too many.
+
+        None for one that is refused for another cause: it is judged as all others are.
+        """
+        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers}
+        try:
+            self._check({**scope, "client": client}, dict(headers))
+        except RequestError as refused:
+            if refused.code == "busy":
+                return self._tell(refused, self._next_id())
+        return None
+
+    def _next_id(self) -> str:
+        return f"{self._salt}-{next(self._numbers):x}"
+
+    def _tell(self, refused: RequestError, request_id: str) -> tuple[int, Headers, bytes]:
+        """Count a refusal; return its status, headers and body."""
+        status = status_of(refused.code)
+        self._counters.requests[status] += 1
+        self._counters.refused[refused.code] += 1
+        body = error_bytes(refused.code, refused.text, request_id)
+        headers = [(k.encode(), v.encode()) for k, v in error_headers(refused.code).items()]
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        return status, headers + _HEADERS[:1], body
+
     async def _refuse(
         self,
         scope: Scope,
@@ -202,13 +234,7 @@ class Gate:
         request_id: str,
         request_headers: dict[bytes, bytes],
     ) -> None:
-        status = status_of(refused.code)
-        self._counters.requests[status] += 1
-        self._counters.refused[refused.code] += 1
-        body = error_bytes(refused.code, refused.text, request_id)
-        headers = [(k.encode(), v.encode()) for k, v in error_headers(refused.code).items()]
-        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        headers += _HEADERS[:1]
+        status, headers, body = self._tell(refused, request_id)
         kind = "http.response"
         if scope["type"] == "websocket":
             kind = "websocket.http.response"

@@ -37,6 +37,7 @@ from affectus.server.messages import (
     Start,
     Unpacker,
     pack,
+    receive_in_pieces,
 )  # fmt: skip
 
 _DEPTH = 2  # items that a child has at a time
@@ -80,6 +81,7 @@ class _Child(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        receive_in_pieces(transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
