@@ -14,6 +14,7 @@ import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heapreplace
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from affectus.server.messages import receive_in_pieces
 
 _MAX_CONNECTIONS = 512
 _PATIENCE = 10.0  # s for the last answers
+_TICK = 0.002  # s: the shortest sleep; what was due meanwhile is sent at once, a little late
 
 
 def post(body: bytes, port: int, path: str = "/v1/predict") -> bytes:
@@ -201,6 +203,7 @@ class StreamOutcome:
     """What became of many streams: seconds from an answer's last sample to the answer."""
 
     seconds: list[float] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)  # of this client itself, s
     n_due: int = 0
     n_busy: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -269,9 +272,14 @@ async def send_streams(
     frame_seconds: float,
     window: float,
     hop: float,
+    apart: bool = True,
     rate: int = 16_000,
 ) -> StreamOutcome:
-    """Speak `waveform` (16-bit) over and over into that many streams at the pace of speech."""
+    """Speak `waveform` (16-bit) over and over into that many streams at the pace of speech.
+
+    They begin `apart`, evenly over one hop, as those of people who know nothing of each other do;
+    otherwise all within one frame, so that all answers are due at once.
+    """
     outcome = StreamOutcome()
     loop = asyncio.get_running_loop()
     speakers: list[_Speaker] = []
@@ -295,23 +303,33 @@ async def send_streams(
     frames = [
         frame(waveform[at : at + n_bytes], 2) for at in range(0, len(waveform) - n_bytes, n_bytes)
     ]
-    per_frame = frame_seconds / max(1, len(speakers))
+    # When each stream's first frame is due. People begin when they like: spread over a hop.
+    spread = hop if apart else frame_seconds
     began = loop.time()
-    # Streams begin spread over one frame's time, as people would.
-    for number in range(round(seconds / frame_seconds)):
-        for place, speaker in enumerate(speakers):
-            due = began + number * frame_seconds + place * per_frame
-            wait = due - loop.time()
-            if wait > 0.001:
-                await asyncio.sleep(wait)
-            if not speaker.alive:
-                continue
-            speaker.transport.write(frames[(number + place) % len(frames)])
-            # Streams differ in phase, so that not all answers are due in the same frame.
-            spoken = (number + 1) * frame_seconds
-            if spoken >= window and (spoken - window) % hop < frame_seconds - 1e-9:
-                speaker.due.append(max(due, loop.time()))
-                outcome.n_due += 1
+    starts = [began + spread * place / max(1, len(speakers)) for place in range(len(speakers))]
+    calendar = [(start, place, 0) for place, start in enumerate(starts)]  # a heap, as sorted is
+    n_frames = round(seconds / frame_seconds)
+
+    def n_windows(n_sent: int) -> int:
+        return max(0, (n_sent * n_bytes // 2 - round(window * rate)) // round(hop * rate) + 1)
+
+    while calendar:
+        due, place, number = calendar[0]
+        wait = due - loop.time()
+        if wait > 0:
+            await asyncio.sleep(max(wait, _TICK))
+        speaker = speakers[place]
+        if number + 1 < n_frames and speaker.alive:
+            heapreplace(calendar, (starts[place] + (number + 1) * frame_seconds, place, number + 1))
+        else:
+            heappop(calendar)
+        if not speaker.alive:
+            continue
+        outcome.lateness.append(max(0.0, loop.time() - due))
+        speaker.transport.write(frames[(number + place) % len(frames)])
+        if n_windows(number + 1) > n_windows(number):
+            speaker.due.append(due)
+            outcome.n_due += 1
     await asyncio.sleep(3.0)
     outcome.n_lost = sum(not speaker.alive for speaker in speakers)
     for speaker in speakers:

@@ -683,22 +683,19 @@ def test_s19_samples_faster_than_speech_close_the_stream(service):
 def test_s19_silence_on_the_line_and_an_endless_stream_are_ended(monkeypatch):
     import asyncio
 
-    from starlette.websockets import WebSocketDisconnect
+    from affectus.server import stream as streams
 
-    from affectus.server import streams
+    class Client:
+        """One that says nothing, or never stops."""
 
-    class Socket:
-        """A client that says nothing, or never stops."""
-
-        def __init__(self, talks):
-            self.talks, self.said, self.scope = talks, [], {}
+        def __init__(self):
+            self.take = None
 
         async def receive(self):
-            await asyncio.sleep(0 if self.talks else 60)
-            return {"type": "websocket.receive", "bytes": b"\0\0"}
+            await asyncio.sleep(60)
 
         async def send_text(self, text):
-            self.said.append(text)
+            self.said = text
 
     class Pool:
         def place(self):
@@ -710,9 +707,19 @@ def test_s19_silence_on_the_line_and_an_endless_stream_are_ended(monkeypatch):
     monkeypatch.setattr(streams, "_IDLE_SECONDS", 0.05)
     ask = lambda number: streams.Open(number, 1, "m", 16_000, "s16", 3.0, 1.0)  # noqa: E731
 
+    async def talk(client):
+        while True:
+            client.take(b"\0\0")
+            await asyncio.sleep(0)
+
     async def ends(talks):
-        with pytest.raises((streams._ClosedError, WebSocketDisconnect)) as ended:
-            await streams._Stream(Socket(talks), Pool(), None, ask).run()
+        client = Client()
+        stream = streams.Stream(client, client, Pool(), None, ask)
+        talking = asyncio.create_task(talk(client)) if talks else None
+        with pytest.raises(streams.ClosedError) as ended:
+            await stream.run()
+        if talking is not None:
+            talking.cancel()
         return ended.value.code, ended.value.name
 
     assert asyncio.run(ends(talks=False)) == (1001, "idle")

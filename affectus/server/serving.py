@@ -53,6 +53,7 @@ async def _serve_with(settings: Settings, pool: Pool, listening: socket.socket) 
 
     from affectus.server.connection import Connection
     from affectus.server.counters import Counters
+    from affectus.server.frames import FrameSocket
     from affectus.server.gate import Gate, report
     from affectus.server.routes import Service, make_app
     from affectus.server.streams import Streams, stream_route
@@ -75,7 +76,7 @@ async def _serve_with(settings: Settings, pool: Pool, listening: socket.socket) 
     config = uvicorn.Config(
         gate,
         http=Connection,
-        ws="websockets-sansio",
+        ws=FrameSocket,
         ws_max_size=64 * 1024,
         ws_per_message_deflate=False,
         lifespan="off",
