@@ -90,7 +90,7 @@ def open_run(folder: Path | str) -> Run:
         )
     experiment = read_experiment(folder / "experiment.toml")
     if (folder / _SEEDS).is_file():
-        members = tuple(open_run(_member_dir(folder, experiment, s)) for s in _read_seeds(folder))
+        members = tuple(open_run(_member_dir(folder, experiment, s)) for s in read_seeds(folder))
         return Run(folder, experiment, members[0].splits, members)
     run = Run(folder, experiment, read_splits(folder / "splits.json"))
     unfinished = [split.fold for split in run.splits if not run.finished(split)]
@@ -102,6 +102,21 @@ def open_run(folder: Path | str) -> Run:
     return run
 
 
+def look_at_run(folder: Path) -> Run:
+    """Read a run's folder as far as it has come: to be looked at, while it trains.
+
+    Its folds need not be finished; of several seeds, those not begun are left out, and it has no
+    folds while none is. Raises AffectusError or OSError where there is not yet that much.
+    """
+    experiment = read_experiment(folder / "experiment.toml")
+    if not (folder / _SEEDS).is_file():
+        return Run(folder, experiment, read_splits(folder / "splits.json"))
+    folders = (_member_dir(folder, experiment, seed) for seed in read_seeds(folder))
+    begun = (one for one in folders if (one / "experiment.toml").is_file())
+    members = tuple(look_at_run(one) for one in begun)
+    return Run(folder, experiment, members[0].splits if members else (), members)
+
+
 def begin_run(
     experiment: Experiment, splits: tuple[Split, ...], runs_dir: Path, resume: bool
 ) -> Run:
@@ -111,7 +126,7 @@ def begin_run(
         if (folder / _SEEDS).is_file():
             raise TrainingError(
                 f"{folder}: begun with several seeds; expected the same to resume. Add --seeds "
-                f"{','.join(map(str, _read_seeds(folder)))}, or choose another name."
+                f"{','.join(map(str, read_seeds(folder)))}, or choose another name."
             )
         if read_splits(folder / "splits.json") != splits:
             raise TrainingError(
@@ -130,7 +145,7 @@ def begin_pool(
     """Make the folder of a run of several seeds, or find it again; errors as of `begin_run`."""
     folder = runs_dir / experiment.name
     if _begun(folder, experiment, resume):
-        begun = _read_seeds(folder) if (folder / _SEEDS).is_file() else ()
+        begun = read_seeds(folder)
         if begun != seeds:
             raise TrainingError(
                 f"{folder}: begun with {_in_words(begun)}; expected {_in_words(seeds)} to resume. "
@@ -168,7 +183,10 @@ def _in_words(seeds: tuple[int, ...]) -> str:
     return f"seeds {', '.join(map(str, seeds))}" if seeds else "one seed"
 
 
-def _read_seeds(folder: Path) -> tuple[int, ...]:
+def read_seeds(folder: Path) -> tuple[int, ...]:
+    """Return the seeds that a run pools; none where it was trained with its own alone."""
+    if not (folder / _SEEDS).is_file():
+        return ()
     return tuple(json.loads((folder / _SEEDS).read_text("utf-8"))["seeds"])
 
 

@@ -5,14 +5,11 @@ from pathlib import Path
 
 import pytest
 from served import voice
+from visits import PHONE, Visit, check_accessibility, check_width, expect, launch, needs_browser
 
 from affectus.media import write_audio
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"no browser at {CHROMIUM}")
-
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -29,64 +26,14 @@ def sounds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(sounds):
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox", "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={sounds / 'microphone.wav'}",
-            ],
-        )  # fmt: skip
+    with launch(f"--use-file-for-fake-audio-capture={sounds / 'microphone.wav'}") as started:
         yield started
-        started.close()
-
-
-class Visit:
-    """A page in a fresh browser context; in the end nothing was wrong that one does not see."""
-
-    def __init__(self, browser, service, path="/", size=DESKTOP, scheme="light"):
-        self.context = browser.new_context(viewport=size, color_scheme=scheme)
-        self.context.set_default_timeout(30_000)
-        self.page = self.context.new_page()
-        self.address = f"http://{service.host}:{service.port}"
-        self.complaints, self.outside = [], []
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        self.page.on("request", self._look)
-        self.page.goto(self.address + path)
-
-    def _hear(self, message):
-        # That a refusal came is logged by the browser itself.
-        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
-
-    def _look(self, request):
-        if not request.url.startswith((self.address, "blob:", "data:")):
-            self.outside.append(request.url)
-
-    def choose(self, *files):
-        self.page.set_input_files("#files", [str(file) for file in files])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.context.close()
-        if kind is None:
-            assert self.complaints == []
-            assert self.outside == []
 
 
 @pytest.fixture
 def visit(browser, service):
     """A function that visits the service's page."""
     return lambda *arguments, **named: Visit(browser, service, *arguments, **named)
-
-
-def expect(locator):
-    return playwright.expect(locator)
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -237,23 +184,14 @@ def test_what_is_discarded_is_not_kept(visit):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_has_no_serious_finding_of_accessibility(visit, sounds, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     with visit(size=PHONE, scheme=scheme) as seen:
         seen.page.select_option("#compare", "other")
         seen.choose(sounds / "long.wav", sounds / "diary.wav")
         expect(seen.page.locator(".verdict").first).to_be_visible()
         expect(seen.page.locator(".card-problem")).to_be_visible()
-        check_accessibility(axe, seen)
+        check_accessibility(seen.page)
         seen.page.click("#show-card")
-        check_accessibility(axe, seen)
-
-
-def check_accessibility(axe, seen):
-    # axe-core puts itself into the page by a script of its own, which our policy would refuse; as
-    # an evaluated text it is not the page's.
-    found = axe.Axe().run(seen.page).response["violations"]
-    serious = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
+        check_accessibility(seen.page)
 
 
 def test_the_page_works_by_keyboard_alone(visit):
@@ -276,7 +214,4 @@ def test_nothing_stands_out_of_a_phone(visit, sounds, path, size):
         if path == "/":
             seen.choose(sounds / "long.wav")
             expect(seen.page.locator(".verdict")).to_be_visible()
-        wide, inside = seen.page.evaluate(
-            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        )
-        assert wide <= inside
+        check_width(seen.page)

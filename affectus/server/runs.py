@@ -13,11 +13,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from affectus.errors import AffectusError
-from affectus.experiment import Experiment, read_experiment
-from affectus.runs import Run
+from affectus.experiment import Experiment
+from affectus.runs import Run, look_at_run, read_seeds
 from affectus.server.pool import RequestError
 from affectus.server.routes import to_json
-from affectus.splits import Split, read_splits
+from affectus.splits import Split
 
 _MAX_FILE = 64 * 2**20  # bytes
 _SIDES = ("dev", "test")
@@ -67,12 +67,14 @@ def _summary(
 ) -> dict[str, Any]:
     best = [max((epoch["dev_uar"] for epoch in fold["epochs"]), default=None) for fold in folds]
     reached = [value for value in best if value is not None]
+    seeds = read_seeds(run.folder)
     return {
         "name": name,
         "model": run.experiment.model["name"],
         "features": run.experiment.features["name"],
         "protocol": run.splits[0].protocol if run.splits else None,
-        "folds": len(folds),
+        "seeds": seeds,
+        "folds": len(run.splits) * max(1, len(seeds)),
         "finished": sum(fold["finished"] for fold in folds),
         "epochs": sum(len(fold["epochs"]) for fold in folds),
         "dev_uar": sum(reached) / len(reached) if reached else None,
@@ -100,8 +102,7 @@ def read_run(runs_dir: Path, name: str) -> dict[str, Any] | None:
 def _open(folder: Path) -> Run | None:
     """Return a run, whether finished or not; None while it is being begun."""
     try:
-        experiment = read_experiment(folder / "experiment.toml")
-        return Run(folder, experiment, read_splits(folder / "splits.json"))
+        return look_at_run(folder)
     except (AffectusError, OSError):
         return None
 
@@ -116,6 +117,13 @@ def _plain(experiment: Experiment) -> dict[str, Any]:
 
 
 def _read_folds(run: Run) -> list[dict[str, Any]]:
+    """Return each fold's curves; of several seeds, those of all that were begun."""
+    if run.members:
+        return [
+            {**fold, "fold": f"seed {seed} {fold['fold']}"}
+            for seed, member in zip(run.seeds, run.members, strict=True)
+            for fold in _read_folds(member)
+        ]
     return [_read_fold(run, split) for split in run.splits]
 
 

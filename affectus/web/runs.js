@@ -83,7 +83,7 @@ const settings = (experiment) => make("details", {}, make("summary", {}, "Experi
 const evaluation = (found) => [
   make("h3", {}, `Scores on ${found.side} speakers`),
   facts([["UAR", interval(found.uar)], ["Accuracy", interval(found.war)], ["Macro F1", interval(found.macro_f1)],
-    ["Clips", String(found.n_answered), `of ${found.n_speakers} speakers`]]),
+    ["Clips", String(found.n_answered), `of ${found.n_speakers} speaker${found.n_speakers === 1 ? "" : "s"}`]]),
   found.protocol?.leaky ? make("p", { class: "problem" }, "LEAKY: the same speakers are in training and in test. Do not report this score.") : null,
   confusion(found),
   found.cautions?.length ? make("ul", { class: "cautions" }, ...found.cautions.map((text) => make("li", {}, text))) : null,
@@ -93,7 +93,8 @@ const full = (run) => {
   const [word] = state(run);
   return make("article", { class: "run", "aria-label": run.name },
     make("div", { class: "row" }, make("h2", {}, run.name), make("span", { class: "state" }, word)),
-    facts([["Network", run.model], ["Features", run.features], ["Protocol", run.protocol ?? "–"], ["Best dev UAR", share(run.dev_uar), run.folds > 1 ? `mean of ${run.folds} folds` : ""]]),
+    facts([["Network", run.model], ["Features", run.features], ["Protocol", run.protocol ?? "–"], ["Best dev UAR", share(run.dev_uar), run.folds > 1 ? `mean of ${run.folds} folds` : ""],
+      ...(run.seeds.length ? [["Seeds", run.seeds.join(", "), "scores are the mean over their networks"]] : [])]),
     charts(run.curves.map((fold) => ({ name: fold.fold, epochs: fold.epochs }))),
     ...Object.values(run.evaluations).flatMap(evaluation).filter(Boolean),
     settings(run.experiment));
