@@ -44,14 +44,13 @@ SurprisedPolicy = Literal["keep", "drop"]
 
 _MISSPELT = 0.75  # likeness to a known spelling from which a label counts as a slip of the pen
 
-# name: (calm, surprised). What is neither kept nor merged is dropped.
-_SCHEMES: dict[str, tuple[CalmPolicy, SurprisedPolicy]] = {
-    "six": ("merge", "drop"),  # common to RAVDESS, CREMA-D, SAVEE and TESS
-    "seven": ("merge", "keep"),
-    "eight": ("keep", "keep"),
-    "four": ("merge", "drop"),
+# Calm that is no label of its own counts as neutral, surprise that is none is left out.
+_NAMED = {
+    "six": EMOTIONS[:1] + EMOTIONS[2:7],  # common to RAVDESS, CREMA-D, SAVEE and TESS
+    "seven": EMOTIONS[:1] + EMOTIONS[2:],
+    "eight": EMOTIONS,
+    "four": ("neutral", "happy", "sad", "angry"),
 }
-_FOUR = ("neutral", "happy", "sad", "angry")
 
 
 def parse_emotion(spelling: str) -> str:
@@ -140,30 +139,42 @@ def label_scheme(
 ) -> LabelScheme:
     """Return the scheme `four`, `six`, `seven` or `eight`, its policy changed where given.
 
+    Any other choice of emotions is a scheme by their names: `happy+sad+angry`. Calm then counts as
+    neutral, if that is one of them and calm is not.
+
     A policy that contradicts the name (a `six` that keeps calm) is refused: LabelError.
     """
-    if name not in _SCHEMES:
+    labels = _choose_labels(name) if "+" in name else _NAMED.get(name)
+    if labels is None:
         raise LabelError(
-            f"no label scheme '{name}'; known schemes: {', '.join(_SCHEMES)}."
-            f"{nearest(name, _SCHEMES)}"
+            f"no label scheme '{name}'; known schemes: {', '.join(_NAMED)}, or emotions joined by "
+            f"a plus (happy+sad).{nearest(name, _NAMED)}"
         )
-    keeps_calm, keeps_surprised = _SCHEMES[name]
-    chosen_calm = calm or keeps_calm
-    chosen_surprised = surprised or keeps_surprised
+    keeps_calm, keeps_surprised = "calm" in labels, "surprised" in labels
+    usual = "keep" if keeps_calm else "merge" if "neutral" in labels else "drop"
+    chosen_calm = calm or usual
+    chosen_surprised = surprised or ("keep" if keeps_surprised else "drop")
     if chosen_calm not in get_args(CalmPolicy):
         raise LabelError(
             f"scheme '{name}': calm is '{chosen_calm}'; expected {', '.join(get_args(CalmPolicy))}."
             f"{nearest(str(chosen_calm), get_args(CalmPolicy))}"
         )
-    if (chosen_calm == "keep") != (keeps_calm == "keep") or chosen_surprised != keeps_surprised:
+    contradicts = (chosen_calm == "keep") != keeps_calm or (
+        chosen_surprised != ("keep" if keeps_surprised else "drop")
+    )
+    if contradicts or (chosen_calm == "merge" and "neutral" not in labels):
         raise LabelError(
             f"scheme '{name}': calm={chosen_calm}, surprised={chosen_surprised} would change its "
-            f"labels; expected calm={keeps_calm} or, without calm, merge or drop, and "
-            f"surprised={keeps_surprised}. Choose another scheme."
+            f"labels; expected calm={usual} or, without calm, merge (into neutral) or drop, and "
+            f"surprised={'keep' if keeps_surprised else 'drop'}. Choose another scheme."
         )
-    if name == "four":
-        labels: tuple[str, ...] = _FOUR
-    else:
-        kept = {"calm": chosen_calm == "keep", "surprised": chosen_surprised == "keep"}
-        labels = tuple(emotion for emotion in EMOTIONS if kept.get(emotion, True))
-    return LabelScheme(name, labels, chosen_calm, chosen_surprised)
+    plain = "+".join(labels) if "+" in name else name
+    return LabelScheme(plain, labels, chosen_calm, chosen_surprised)
+
+
+def _choose_labels(name: str) -> tuple[str, ...]:
+    """Return the emotions that a name joins by plus signs, in canonical order."""
+    chosen = [parse_emotion(word) for word in name.split("+")]
+    if len(set(chosen)) < len(chosen):
+        raise LabelError(f"scheme '{name}': an emotion stands twice; expected each once.")
+    return tuple(emotion for emotion in EMOTIONS if emotion in chosen)

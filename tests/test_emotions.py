@@ -242,12 +242,47 @@ def test_a_misspelt_policy_is_not_taken_for_drop():
         label_scheme("six", surprised="droop")
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "calm"),
+    [
+        ("angry+happy+sad", "happy sad angry", None),
+        ("anger+Joy+neutral", "neutral happy angry", "neutral"),
+        ("calm+neutral+surprise", "neutral calm surprised", "calm"),
+        ("sad+surprised", "sad surprised", None),
+    ],
+)
+def test_any_emotions_joined_by_a_plus_are_a_scheme(name, labels, calm):
+    scheme = label_scheme(name)
+    assert " ".join(scheme.labels) == labels
+    assert scheme.name == labels.replace(" ", "+")
+    assert scheme.label("calm") == calm
+    assert scheme.label("fearful") is None
+    assert scheme.label("surprised") == ("surprised" if "surprised" in labels else None)
+    assert label_scheme(scheme.name) == scheme
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "words"),
+    [
+        ("happy+sad+joy", {}, "an emotion stands twice; expected each once"),
+        ("happy+bored", {}, "emotion 'bored' is not known"),
+        ("happy+", {}, "emotion '' is not known"),
+        ("happy+sad", {"calm": "merge"}, "would change its labels; expected calm=drop"),
+        ("neutral+calm", {"calm": "merge"}, "would change its labels; expected calm=keep"),
+        ("happy+surprised", {"surprised": "drop"}, "expected calm=drop .*surprised=keep"),
+    ],
+)
+def test_a_list_of_emotions_that_is_no_scheme_is_refused(name, policy, words):
+    with pytest.raises(LabelError, match=words):
+        label_scheme(name, **policy)
+
+
 def test_an_unknown_scheme_lists_the_known_and_proposes_the_nearest():
     with pytest.raises(LabelError) as caught:
         label_scheme("sevn")
     assert str(caught.value) == (
-        "LabelError: no label scheme 'sevn'; known schemes: six, seven, eight, four. "
-        "Did you mean 'seven'?"
+        "LabelError: no label scheme 'sevn'; known schemes: six, seven, eight, four, or emotions "
+        "joined by a plus (happy+sad). Did you mean 'seven'?"
     )
 
 
