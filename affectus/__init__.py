@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from affectus.runs import open_run
     from affectus.splits import check_split, make_splits
     from affectus.store import FeatureStore
-    from affectus.training import evaluate_run, train
+    from affectus.training import cross_runs, evaluate_run, train
 
 __version__ = "0.1.0"
 
@@ -89,14 +89,14 @@ _HOME = {
     "runs": ("open_run",),
     "splits": ("check_split", "make_splits"),
     "store": ("FeatureStore",),
-    "training": ("evaluate_run", "train"),
+    "training": ("cross_runs", "evaluate_run", "train"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "EMOTIONS", "AffectusError", "Clip", "Evaluation", "Experiment", "FeatureStore", "Manifest",
     "Prediction", "Predictions", "Predictor", "Segment", "SpeakerProfile", "Stream",
-    "audit_manifest", "check_split", "compare_predictions", "create_extractor",
+    "audit_manifest", "check_split", "compare_predictions", "create_extractor", "cross_runs",
     "describe_features", "evaluate_fusion",
     "evaluate_predictions", "evaluate_run", "expected_clips", "expected_counts", "export_features",
     "export_run", "extract_features", "fuse_runs", "import_features",

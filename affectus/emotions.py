@@ -125,6 +125,8 @@ class LabelScheme:
         surprised = {"keep": "surprised is its own label", "drop": "surprised clips are left out"}
         others = [e for e in EMOTIONS if e not in (*self.labels, "calm", "surprised")]
         left_out = f"; so are {' and '.join(others)}" if others else ""
+        if others and self.surprised == "keep":
+            left_out = f"; {' and '.join(others)} clips are left out"
         return (
             f"{len(self.labels)} labels ({', '.join(self.labels)}); "
             f"{calm.get(self.calm, 'calm clips are left out')}; {surprised[self.surprised]}"
@@ -151,22 +153,21 @@ def label_scheme(
             f"a plus (happy+sad).{nearest(name, _NAMED)}"
         )
     keeps_calm, keeps_surprised = "calm" in labels, "surprised" in labels
-    usual = "keep" if keeps_calm else "merge" if "neutral" in labels else "drop"
+    usual: CalmPolicy = "keep" if keeps_calm else "merge" if "neutral" in labels else "drop"
     chosen_calm = calm or usual
-    chosen_surprised = surprised or ("keep" if keeps_surprised else "drop")
+    usual_surprised: SurprisedPolicy = "keep" if keeps_surprised else "drop"
+    chosen_surprised = surprised or usual_surprised
     if chosen_calm not in get_args(CalmPolicy):
         raise LabelError(
             f"scheme '{name}': calm is '{chosen_calm}'; expected {', '.join(get_args(CalmPolicy))}."
             f"{nearest(str(chosen_calm), get_args(CalmPolicy))}"
         )
-    contradicts = (chosen_calm == "keep") != keeps_calm or (
-        chosen_surprised != ("keep" if keeps_surprised else "drop")
-    )
+    contradicts = (chosen_calm == "keep") != keeps_calm or chosen_surprised != usual_surprised
     if contradicts or (chosen_calm == "merge" and "neutral" not in labels):
         raise LabelError(
             f"scheme '{name}': calm={chosen_calm}, surprised={chosen_surprised} would change its "
             f"labels; expected calm={usual} or, without calm, merge (into neutral) or drop, and "
-            f"surprised={'keep' if keeps_surprised else 'drop'}. Choose another scheme."
+            f"surprised={usual_surprised}. Choose another scheme."
         )
     plain = "+".join(labels) if "+" in name else name
     return LabelScheme(plain, labels, chosen_calm, chosen_surprised)

@@ -293,6 +293,15 @@ def test_an_unknown_scheme_lists_the_known_and_proposes_the_nearest():
             label_scheme("six"),
             ["6 labels", "calm counts as neutral", "surprised clips are left out"],
         ),
+        (
+            label_scheme("happy+sad+surprised"),
+            [
+                "3 labels",
+                "surprised is its own label; neutral and angry and fearful and disgust "
+                "clips are left out",
+                "calm clips are left out",
+            ],
+        ),
         (label_scheme("six", calm="drop"), ["6 labels", "calm clips are left out"]),
         (
             label_scheme("four"),

@@ -62,6 +62,41 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def evaluate_matrix(
+    runs: list[Path], page: Path, *, adapted: bool, allow_leak: bool, as_json: bool
+) -> None:
+    """Ask runs on several corpora about each other's test sides; write and print the matrix."""
+    from affectus.report import summarise_matrix, write_matrix
+    from affectus.runs import open_run, write_json
+    from affectus.training import cross_runs
+
+    found = cross_runs([open_run(run) for run in runs], adapted=adapted, allow_leak=allow_leak)
+    write_matrix(found, page)
+    write_json(found, page.with_suffix("") / "matrix.json")
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("trained on", *(f"tested on {name}" for name in found.corpora)),
+        [
+            (
+                trained,
+                *(
+                    f"{cell.uar or '–'} ({len(cell.labels)})"
+                    for cell in (found.cell(trained, tested) for tested in found.corpora)
+                ),
+            )
+            for trained in found.corpora
+        ],
+        title="UAR [95 % by tested speaker], and the number of emotions",
+    )
+    for text in summarise_matrix(found):
+        print(text)
+    for caution in found.cautions:
+        print(f"Caution: {caution}")
+    print(f"Page: {page}; figure, tables and figures as JSON: {page.with_suffix('')}")
+
+
 def print_evaluation(found: Evaluation) -> None:
     """Print the scores, the classes, and what a reader must know before comparing."""
     raw = found.calibration.raw

@@ -70,7 +70,9 @@ def _read_seeds(text: str) -> list[int]:
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="A run's folder; with --matrix, one for each corpus.")
+    ],
     on: Annotated[str, typer.Option(help="dev, or test: the one command that opens it.")] = "dev",
     adapted: Annotated[
         bool,
@@ -80,10 +82,17 @@ def evaluate(
         bool,
         typer.Option(help="List the surest mistakes, and errors by length and loudness."),
     ] = False,
+    matrix: Annotated[
+        Path | None,
+        typer.Option(help="A page: trained on rows, tested on columns. Needs --on test."),
+    ] = None,
+    allow_leak: Annotated[
+        bool, typer.Option(help="With --matrix: although corpora share speakers or recordings.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge a run or a fusion: scores with intervals by speaker, and an HTML report."""
-    from affectus.cli.evaluating import print_errors, print_evaluation
+    from affectus.cli.evaluating import evaluate_matrix, print_errors, print_evaluation
     from affectus.errors import EvaluationError
     from affectus.evaluation import judged_name
     from affectus.fusion import evaluate_fusion, is_fusion
@@ -93,6 +102,18 @@ def evaluate(
 
     if on not in ("dev", "test"):
         raise EvaluationError(f"--on {on}: no such side; expected dev or test.")
+    if matrix is not None:
+        if on != "test" or errors:
+            raise EvaluationError("--matrix: judges test sides, and lists no errors; expected "
+                                  "--on test without --errors.")  # fmt: skip
+        evaluate_matrix(runs, matrix, adapted=adapted, allow_leak=allow_leak, as_json=as_json)
+        return
+    if len(runs) > 1 or allow_leak:
+        raise EvaluationError(
+            f"{len(runs)} runs{' and --allow-leak' * allow_leak}; expected one run, or --matrix "
+            f"PAGE for corpora against each other."
+        )
+    (run,) = runs
     name = judged_name(on, adapted=adapted)
     if is_fusion(run):
         if adapted or errors:

@@ -6,6 +6,12 @@ Numpy only: whoever has a table of scores can judge it here, whatever made it.
 from __future__ import annotations
 
 from affectus.evaluation.comparison import Compared, Comparison, Pair, compare_predictions
+from affectus.evaluation.crossing import (
+    CrossMatrix,
+    CrossScore,
+    CrossTrained,
+    cross_predictions,
+)
 from affectus.evaluation.judged import judged_name, read_judged
 from affectus.evaluation.judging import evaluate_predictions
 from affectus.evaluation.left_out import count_left_out
@@ -26,8 +32,9 @@ from affectus.evaluation.results import (
 )
 
 __all__ = [
-    "Calibration", "ClassScore", "Compared", "Comparison", "Confused", "Control", "ErrorRate",
-    "Evaluation", "Gap", "GroupScore", "LeftOut", "Mistake", "Pair", "Predictions", "Selected",
-    "TargetScore", "annotate", "compare_predictions", "count_left_out", "error_rates",
+    "Calibration", "ClassScore", "Compared", "Comparison", "Confused", "Control", "CrossMatrix",
+    "CrossScore", "CrossTrained", "ErrorRate", "Evaluation", "Gap", "GroupScore", "LeftOut",
+    "Mistake", "Pair", "Predictions", "Selected", "TargetScore", "annotate",
+    "compare_predictions", "count_left_out", "cross_predictions", "error_rates",
     "evaluate_predictions", "explain_errors", "join_predictions", "judged_name", "read_judged",
 ]  # fmt: skip

@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from affectus.errors import EvaluationError
-from affectus.evaluation import Comparison, Evaluation
+from affectus.evaluation import Comparison, CrossMatrix, Evaluation
 from affectus.page import render_page, render_percent, write_page
 from affectus.report.answer import render_answer, render_protocol
 from affectus.report.comparison import render_comparison
-from affectus.report.figures import draw_comparison, draw_figures, write_figures
-from affectus.report.papers import comparison_tables, evaluation_tables, write_tables
+from affectus.report.crossing import render_matrix, summarise_matrix
+from affectus.report.figures import draw_comparison, draw_figures, draw_matrix, write_figures
+from affectus.report.papers import (
+    comparison_tables,
+    evaluation_tables,
+    matrix_tables,
+    write_tables,
+)
 from affectus.report.pictures import render_calibration, render_curves
 from affectus.report.provenance import render_left_out, render_provenance
 from affectus.report.tables import (
@@ -31,7 +37,8 @@ from affectus.report.tables import (
 )
 
 __all__ = [
-    "render_comparison", "render_report", "write_comparison", "write_report", "write_supplements",
+    "render_comparison", "render_matrix", "render_report", "summarise_matrix", "write_comparison",
+    "write_matrix", "write_report", "write_supplements",
 ]  # fmt: skip
 
 _COLUMNS = ("fold", "epoch", "loss", "dev_uar", "best")
@@ -107,4 +114,19 @@ def write_comparison(comparison: Comparison, path: Path | str) -> list[Path]:
         path,
         *write_figures(figures, folder),
         *write_tables(comparison_tables(comparison), folder),
+    ]
+
+
+def write_matrix(found: CrossMatrix, path: Path | str) -> list[Path]:
+    """Write the page of corpora against each other, and its figure and tables as of a comparison.
+
+    Returns what was written, the page first. Raises DiskError if the page cannot be written.
+    """
+    path = Path(path)
+    write_page(render_matrix(found), path)
+    folder = path.with_suffix("")
+    return [
+        path,
+        *write_figures({"matrix": (draw_matrix(found), "")}, folder),
+        *write_tables(matrix_tables(found), folder),
     ]

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from affectus.errors import escape
-from affectus.evaluation import Comparison, Evaluation, GroupScore
+from affectus.evaluation import Comparison, CrossMatrix, Evaluation, GroupScore
 from affectus.files import replacing
 from affectus.manifest import natural_key
 
@@ -55,6 +55,7 @@ _STYLE: Any = {
     "figure.constrained_layout.use": True,
 }
 _DPI = 200
+_DARK = 0.75  # a shade from which white is easier to read on it than ink
 
 Row = Mapping[str, Any]
 
@@ -107,7 +108,7 @@ def draw_confusion(found: Evaluation) -> Figure:
     axes.spines[:].set_visible(False)
     for i, j in np.ndindex(counts.shape):
         if counts[i, j]:
-            colour = _PAPER if shares[i, j] > 0.5 else _INK
+            colour = _PAPER if shares[i, j] > _DARK else _INK
             text = f"{counts[i, j]}\n{100 * shares[i, j]:.0f} %"
             axes.text(j, i, text, ha="center", va="center", size=6, color=colour)
     return figure
@@ -234,6 +235,38 @@ def draw_comparison(found: Comparison) -> Figure:
         axes.set_xlim(0, 1)
         axes.set_xlabel("UAR; below each interval, a stroke for each speaker")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def draw_matrix(found: CrossMatrix) -> Figure:
+    """Draw the UAR of each corpus (column) by models of each (row), shaded above chance."""
+    with rc_context(_STYLE):
+        n = len(found.rows)
+        figure = Figure((1.6 + 1.05 * n, 1.1 + 0.55 * n))
+        axes = figure.add_subplot()
+        shares = np.zeros((n, n))
+        for place, cell in enumerate(found.cells):
+            if cell.uar is not None:
+                chance = 1 / len(cell.labels)
+                shares.flat[place] = max(0.0, (cell.uar.value - chance) / (1 - chance))
+        shades = LinearSegmentedColormap.from_list("shades", [_PAPER, _ACCENT])
+        axes.imshow(shares, cmap=shades, vmin=0, vmax=1, aspect="auto")
+        for place, cell in enumerate(found.cells):
+            text = "–"
+            if cell.uar is not None:
+                low, high = cell.uar.low, cell.uar.high
+                span = "" if low is None or high is None else f"\n{100 * low:.0f}–{100 * high:.0f}"
+                text = f"{100 * cell.uar.value:.1f} %{span}\n{len(cell.labels)} emotions"
+            colour = _PAPER if shares.flat[place] > _DARK else _INK
+            row, column = divmod(place, n)
+            axes.text(column, row, text, ha="center", va="center", size=7, color=colour)
+        names = [escape(name) for name in found.corpora]
+        axes.set_xticks(range(n), names)
+        axes.set_yticks(range(n), names)
+        axes.set_xlabel("tested on")
+        axes.set_ylabel("trained on")
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from affectus.evaluation import Comparison, Evaluation
+from affectus.evaluation import Comparison, CrossMatrix, Evaluation
 from affectus.files import replacing
 from affectus.metrics import Interval
 
@@ -83,6 +83,47 @@ def comparison_tables(found: Comparison) -> dict[str, tuple[str, Sequence[str], 
             "Differences of UAR; p by Wilcoxon's test over speakers, adjusted by Holm; McNemar's "
             "over clips ignores that clips of a speaker are alike.",
             ("pair", "difference", "speakers better:worse", "p", "p (Holm)", "McNemar"),
+            pairs,
+        ),
+    }
+
+
+def matrix_tables(found: CrossMatrix) -> dict[str, tuple[str, Sequence[str], Rows]]:
+    """Return the tables of corpora against each other: the matrix, and what each pair rests on."""
+    kind = "adapted" if found.adapted else "strict"
+    leak = ", LEAKY" if any(row.leaky for row in found.rows) else ""
+    leak = ", LEAKY" if any(cell.leaks for cell in found.cells) else leak
+    matrix = [
+        (
+            trained,
+            *(
+                f"{_or_dash(cell.uar)} ({len(cell.labels)})"
+                for cell in (found.cell(trained, tested) for tested in found.corpora)
+            ),
+        )
+        for trained in found.corpora
+    ]
+    pairs = [
+        (
+            f"{cell.trained} to {cell.tested}", ", ".join(cell.labels), f"{cell.n:,}",
+            f"{cell.n_speakers:,}", f"{1 / len(cell.labels):.3f}", str(cell.uar), str(cell.own),
+            _signed(cell.lost),
+        )
+        for cell in found.cells
+        if cell.uar is not None and cell.own is not None and cell.lost is not None
+    ]  # fmt: skip
+    return {
+        "matrix": (
+            f"UAR, trained on rows, tested on columns ({kind}{leak}; 95 % intervals by bootstrap "
+            f"over the tested speakers); in brackets the number of emotions. On the diagonal "
+            f"speakers are unknown.",
+            ("trained on", *found.corpora),
+            matrix,
+        ),
+        "pairs": (
+            "Each pair on the emotions that both have, beside the tested corpus's own models on "
+            "the same clips and emotions.",
+            ("pair", "emotions", "clips", "speakers", "chance", "UAR", "at home", "lost"),
             pairs,
         ),
     }

@@ -1,4 +1,4 @@
-"""What a run answers, and how good that is: the one place where the test side is opened."""
+"""What a run answers, and how good that is: here the test side is opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from affectus.evaluation import (
     join_predictions,
     judged_name,
 )
-from affectus.manifest import Manifest
+from affectus.manifest import Clip, Manifest
 from affectus.metrics import (
     confusion_matrix,
     find_temperature,
@@ -45,8 +45,8 @@ _OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "train_uar", "labe
 def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
     """Return the pooled predictions of every fold for dev (as kept) or test (computed, written).
 
-    Each clip is answered by the fold that has it on that side. This is the only function that
-    reads features of the test side. Of a run of several seeds, the scores are the mean over them.
+    Each clip is answered by the fold that has it on that side. This function and `cross_runs` alone
+    read features of the test side. Of a run of several seeds, the scores are the mean over them.
     With `adapted`, each speaker's features are first adapted by that speaker's own clips of the
     side, as a predictor does with a speaker's clips; such answers are computed anew, and not kept
     with the fold.
@@ -58,16 +58,10 @@ def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
     if side == "dev" and not adapted:
         parts = [Predictions.read(run.fold_dir(s) / "predictions_dev.csv") for s in run.splits]
         return join_predictions(parts)
-    manifest = leave_out(Manifest.read(run.experiment.manifest), run.experiment)
-    clips = {clip.clip_id: clip for clip in manifest}
+    clips = read_clips(run)
     parts = []
     with FeatureStore(run.experiment.store) as store:
         for split in run.splits:
-            if split.manifest_sha256 and manifest.sha256 != split.manifest_sha256:
-                raise TrainingError(
-                    f"{run.experiment.manifest}: changed since the run was trained, or its list of "
-                    f"exclusions; expected the same clips. Import again, or train again."
-                )
             network, _ = models.load(check_weights(run, split))
             wanted = [clips[i] for i in split.side(side)]
             examples = read_examples(run.experiment, wanted, store)
@@ -78,6 +72,21 @@ def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
                 part.write(run.fold_dir(split) / "predictions_test.csv")
             parts.append(part)
     return join_predictions(parts)
+
+
+def read_clips(run: Run) -> dict[str, Clip]:
+    """Return the clips that a run was trained and is judged on, by id.
+
+    Raises TrainingError if they have changed since.
+    """
+    manifest = leave_out(Manifest.read(run.experiment.manifest), run.experiment)
+    expected = {split.manifest_sha256 for split in run.splits if split.manifest_sha256}
+    if expected - {manifest.sha256}:
+        raise TrainingError(
+            f"{run.experiment.manifest}: changed since the run was trained, or its list of "
+            f"exclusions; expected the same clips. Import again, or train again."
+        )
+    return {clip.clip_id: clip for clip in manifest}
 
 
 def adapt_examples(examples: Examples, network: Network) -> Examples:
