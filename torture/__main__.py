@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torture.cluster import torture_cluster
 from torture.corrupt import torture_by_corruption
+from torture.decoders import torture_decoders
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
 from torture.training import torture_training_by_kills, torture_training_operations
@@ -21,6 +22,7 @@ TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
     "disk full": lambda folder: torture_operations(folder, n_clips=600, what="ENOSPC"),
     "disk error": lambda folder: torture_operations(folder, n_clips=600, what="EIO"),
     "corrupt": torture_by_corruption,
+    "decoders": torture_decoders,
     "cluster": torture_cluster,
     "training kills": lambda folder: torture_training_by_kills(folder, n_kills=20),
     "training operations": torture_training_operations,

@@ -1,11 +1,13 @@
-"""A negative control: an extraction that enters a shard in the index before it is written.
+"""Negative controls: code with faults that the tortures must find; else they prove nothing.
 
-Run in place of `python -m affectus`, it must be found out by the kills; else they prove nothing.
-Undisturbed, it makes a store without fault.
+Run in place of `python -m affectus`, it is an extraction that enters a shard in the index before it
+is written; undisturbed, it makes a store without fault. `hear_carelessly` is a decoder.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +35,26 @@ def commit_first(self: FeatureStore, name: str, shard: int, *others: Any) -> Non
     time.sleep(0.02)
     path = shard_path(self.folder.resolve().with_name("beside"), name, shard)
     path.replace(shard_path(self.folder, name, shard))
+
+
+def hear_carelessly(data: bytes, kind: str) -> str:
+    """Crash, hang, grow, print, dawdle, raise or answer, by the first letter of the kind."""
+    letter = kind[0]
+    if letter == "a":
+        ctypes.string_at(0)
+    elif letter == "c":
+        time.sleep(3_600)
+    elif letter == "f":
+        bytearray(600 * 2**20)
+    elif letter == "m":
+        os.write(2, b"a note")
+    elif letter == "o":
+        ends = time.process_time() + 1.1
+        while time.process_time() < ends:
+            pass
+    elif letter == "v":
+        return str(data.index(b"no such bytes"))
+    return "ok"
 
 
 if __name__ == "__main__":

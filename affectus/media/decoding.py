@@ -13,6 +13,7 @@ import soundfile
 
 from affectus.errors import LimitError, MediaError
 from affectus.media.containers import check_riff
+from affectus.media.quiet import hushed
 from affectus.media.recording import Limits, MediaWarning, Waveform
 
 _BLOCK = 1 << 18  # samples over all channels decoded at a time
@@ -101,7 +102,8 @@ def decode_soundfile(
     if container == "wav":
         check_riff(file, name)
     try:
-        sound = soundfile.SoundFile(file)
+        with hushed():
+            sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:
         raise _refusal(_reason(error), container, name) from None
     rate, n_channels, known = sound.samplerate, sound.channels, sound.frames
@@ -130,7 +132,8 @@ def _read_sound(
     with sound:
         try:
             if first:
-                sound.seek(first)
+                with hushed():
+                    sound.seek(first)
             for block in _sound_blocks(sound, wanted):
                 n_frames += len(block)
                 yield block
@@ -158,7 +161,8 @@ def _sound_blocks(sound: Any, wanted: int) -> Iterator[Waveform]:
     whole = sound.subtype == "PCM_16"
     while wanted > 0:
         size = min(block, wanted)
-        piece = sound.read(size, dtype="int16" if whole else "float32", always_2d=True)
+        with hushed():
+            piece = sound.read(size, dtype="int16" if whole else "float32", always_2d=True)
         if len(piece) == 0:
             return
         wanted -= len(piece)
