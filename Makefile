@@ -66,6 +66,7 @@ study: $(VENV)/dev.stamp
 
 torture: $(VENV)/dev.stamp
 	$(PIP_INSTALL) -e '.[dev,ray]'
+	-$(PIP_INSTALL) atheris  # there is none for every Python; without it, parsers are not guided
 	$(BIN)/python -m torture
 
 docs: pyproject.toml constraints.txt

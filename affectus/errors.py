@@ -26,6 +26,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 1_000  # characters of a message
+
 
 class AffectusError(Exception):
     """What every error of this package is; the message is one line made for the user."""
@@ -39,7 +41,7 @@ class AffectusError(Exception):
     @property
     def message(self) -> str:
         """The sentence without the class name, on one line."""
-        return escape(" ".join(str(arg) for arg in self.args))
+        return _one_line(" ".join(str(arg) for arg in self.args))
 
 
 class LabelError(AffectusError):
@@ -74,7 +76,7 @@ class MediaError(AffectusError):
     @property
     def message(self) -> str:
         """The sentence without the class name, on one line."""
-        return escape(f"{self.code} '{self.name}': {self.text}")
+        return _one_line(f"{self.code} '{self.name}': {self.text}")
 
 
 class LimitError(MediaError):
@@ -116,7 +118,7 @@ class FeatureFileError(AffectusError):
     @property
     def message(self) -> str:
         """The sentence without the class name, on one line."""
-        return escape(f"{self.code} '{self.name}': {self.text}")
+        return _one_line(f"{self.code} '{self.name}': {self.text}")
 
 
 class ExtractionError(AffectusError):
@@ -139,6 +141,19 @@ class EvaluationError(AffectusError):
 
 class ModelError(AffectusError):
     """A model folder that is incomplete, damaged or does not fit."""
+
+
+def _one_line(text: str) -> str:
+    """Return a message as it is shown: of a long one, as of a cell of megabytes, both ends.
+
+    What it is about stands at its start, what to do at its end.
+    """
+    return _both_ends(escape(_both_ends(text)))
+
+
+def _both_ends(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 def escape(text: str) -> str:

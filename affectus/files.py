@@ -1,10 +1,13 @@
-"""Files that are complete or not there at all."""
+"""Files that are complete or not there at all, and JSON whatever is in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 
 @contextmanager
@@ -22,3 +25,17 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):  # what went wrong first is what is to be told
             temporary.unlink()
         raise
+
+
+def decode_json(data: bytes | str, kind: Any = Any) -> Any:
+    """Return JSON as `kind`, a type that msgspec knows.
+
+    Raises ValueError with what is wrong, whatever it is: no JSON, of another kind, not UTF-8, or
+    nested so deep that nothing can read it.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("nested too deep") from None

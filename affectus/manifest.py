@@ -36,6 +36,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
+_MOST_DIGITS = 4_300  # that Python makes a number of
+
+
 class Clip(msgspec.Struct, frozen=True, gc=False):
     """One recording, or one stretch of a recording, with what is known of it.
 
@@ -83,8 +86,8 @@ class Clip(msgspec.Struct, frozen=True, gc=False):
         """What identifies the clip's content: the file's hash, and the stretch taken from it."""
         if self.start == 0.0 and self.end is None:
             return self.sha256
-        end = None if self.end is None else float(self.end)
-        return f"{self.sha256}:{float(self.start)!r}-{end!r}"
+        start, end = float(self.start) or 0.0, None if self.end is None else float(self.end)
+        return f"{self.sha256}:{start!r}-{end!r}"  # -0.0 is 0.0
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,8 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     word = ""
     for char in text + "\0":
         if word and (char.isdecimal() != word[0].isdecimal() or char == "\0"):
-            parts.append((0, int(word)) if word[0].isdecimal() else (1, word))
+            number = word[0].isdecimal() and len(word) <= _MOST_DIGITS
+            parts.append((0, int(word)) if number else (1, word))
             word = ""
         word += char
     return (*parts, (-1, text))  # -1: a name goes before the longer ones that begin with it

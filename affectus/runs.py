@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,6 +36,8 @@ from affectus.experiment import Experiment, read_experiment, write_experiment
 from affectus.files import replacing
 from affectus.manifest import hash_file
 from affectus.splits import Split, read_splits, write_splits
+
+T = TypeVar("T")
 
 _SEEDS = "seeds.json"
 
@@ -187,7 +189,7 @@ def read_seeds(folder: Path) -> tuple[int, ...]:
     """Return the seeds that a run pools; none where it was trained with its own alone."""
     if not (folder / _SEEDS).is_file():
         return ()
-    return tuple(json.loads((folder / _SEEDS).read_text("utf-8"))["seeds"])
+    return _read(folder / _SEEDS, lambda text: tuple(map(int, json.loads(text)["seeds"])))
 
 
 def _member_dir(folder: Path, experiment: Experiment, seed: int) -> Path:
@@ -212,7 +214,7 @@ def read_history(run: Run) -> list[Epoch]:
     found = []
     for split in run.splits:
         path = run.fold_dir(split) / "history.jsonl"
-        found += [Epoch(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+        found += _read(path, lambda text: [Epoch(**json.loads(x)) for x in text.splitlines()])
     return found
 
 
@@ -224,8 +226,21 @@ def read_provenance(run: Run) -> list[dict[str, Any]]:
             for seed, member in zip(run.seeds, run.members, strict=True)
             for facts in read_provenance(member)
         ]
-    texts = ((run.fold_dir(s) / "provenance.json").read_text("utf-8") for s in run.splits)
-    return [json.loads(text) for text in texts]
+    return [_read_facts(run, split) for split in run.splits]
+
+
+def _read_facts(run: Run, split: Split) -> dict[str, Any]:
+    return _read(run.fold_dir(split) / "provenance.json", lambda text: dict(json.loads(text)))
+
+
+def _read(path: Path, take: Callable[[str], T]) -> T:
+    """Return what `take` makes of a file of the run; TrainingError where it cannot."""
+    try:
+        return take(path.read_text("utf-8"))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise TrainingError(
+            f"{path}: {error}; expected what the training wrote. Copy the run again, or train anew."
+        ) from None
 
 
 def check_weights(run: Run, split: Split) -> Path:
@@ -236,11 +251,11 @@ def check_weights(run: Run, split: Split) -> Path:
             f"{run.members[0].folder}."
         )
     path = run.fold_dir(split) / "weights.safetensors"
-    facts = json.loads((run.fold_dir(split) / "provenance.json").read_text("utf-8"))
-    if not path.is_file() or hash_file(path) != facts["weights_sha256"]:
+    expected = str(_read_facts(run, split).get("weights_sha256"))
+    if not path.is_file() or hash_file(path) != expected:
         raise TrainingError(
             f"{path}: not the weights that this fold trained; expected SHA-256 "
-            f"{facts['weights_sha256'][:12]}…. Train again."
+            f"{expected[:12]}…. Train again."
         )
     return path
 

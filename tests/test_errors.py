@@ -51,6 +51,16 @@ def test_a_media_error_carries_code_name_and_text():
     assert error.message == "E1002 'talk.wav': not audio."
 
 
+@pytest.mark.parametrize("cell", ["x" * 10_000_000, "\0" * 10_000_000])
+def test_of_a_message_with_megabytes_both_ends_are_shown(cell):
+    # Source: the bad-input matrix: values are clipped, where and what to do stay.
+    error = errors.ManifestError(f"a.csv:3: {cell}; expected an emotion. Correct the line.")
+    assert str(error).startswith("ManifestError: a.csv:3: ")
+    assert str(error).endswith("; expected an emotion. Correct the line.")
+    assert len(str(error)) < 1_100
+    assert str(error).isprintable()
+
+
 def test_a_media_error_comes_back_whole_from_a_worker_process():
     # Workers send errors by the copy protocol, which calls the class with `args`.
     error = copy.copy(LimitError("E1502", "a.flac", "too long"))

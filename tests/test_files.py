@@ -2,7 +2,7 @@
 
 import pytest
 
-from affectus.files import replacing
+from affectus.files import decode_json, replacing
 
 
 def names(folder):
@@ -46,3 +46,10 @@ def test_the_temporary_file_lies_in_the_same_folder_and_is_hidden(tmp_path):
     with replacing(tmp_path / "a.json") as temporary:
         temporary.touch()
         assert names(tmp_path) == [".a.json.tmp"]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b"1", '"\ud800"', b"NaN"])
+def test_json_that_cannot_be_had_is_a_value_error(data):
+    with pytest.raises(ValueError, match=r"\w"):
+        decode_json(data, dict[str, int])
+    assert decode_json(b'{"a": 1}', dict[str, int]) == {"a": 1}

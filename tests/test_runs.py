@@ -70,3 +70,15 @@ def test_json_keeps_none_and_leaves_nothing_half_written(tmp_path):
     write_json({"uar": Interval(0.5, None, None)}, tmp_path / "e.json")
     assert json.loads((tmp_path / "e.json").read_text()) == {"uar": [0.5, None, None]}
     assert [path.name for path in tmp_path.iterdir()] == ["e.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '"a"', "null", '{"a":' * 100_000, "\udcff"])
+def test_a_damaged_file_of_a_run_is_named_in_one_line(content, tmp_path):
+    run = begin_run(EXPERIMENT, SPLITS, tmp_path, resume=False)
+    finish(run)
+    data = content.encode("utf-8", "surrogateescape")
+    for file, read in (("history.jsonl", read_history), ("provenance.json", read_provenance)):
+        (run.folder / "fold-2" / file).write_bytes(data)
+        if not (file == "history.jsonl" and not content):  # no line yet
+            with pytest.raises(TrainingError, match=rf"fold-2/{file}: .*; expected what the tra"):
+                read(run)

@@ -14,6 +14,7 @@ from torture.corrupt import torture_by_corruption
 from torture.decoders import torture_decoders
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
+from torture.parsers import torture_parsers
 from torture.training import torture_training_by_kills, torture_training_operations
 
 TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
@@ -23,6 +24,7 @@ TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
     "disk error": lambda folder: torture_operations(folder, n_clips=600, what="EIO"),
     "corrupt": torture_by_corruption,
     "decoders": torture_decoders,
+    "parsers": torture_parsers,
     "cluster": torture_cluster,
     "training kills": lambda folder: torture_training_by_kills(folder, n_kills=20),
     "training operations": torture_training_operations,

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-import msgspec
-
 from affectus.errors import ManifestError
+from affectus.files import decode_json
 
 _ROOT = "{data_root}/"  # how SpeechBrain writes the folder that paths begin at
 _SEPARATORS = ",;\t"  # comma first: it is what a header of one column means
@@ -135,8 +134,8 @@ def _objects_of_file(file: TextIO, path: Path) -> Iterator[tuple[int | str, dict
 
 def _decode(text: str, path: Path, place: object, kind: Any = dict[str, Any]) -> Any:
     try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError as error:  # a ValidationError is one, too
+        return decode_json(text, kind)
+    except ValueError as error:
         where = f"{path}:{place}" if place else f"{path}"
         raise ManifestError(
             f"{where}: {error}; expected one JSON object a clip. Correct it."

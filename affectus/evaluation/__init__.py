@@ -12,7 +12,7 @@ from affectus.evaluation.crossing import (
     CrossTrained,
     cross_predictions,
 )
-from affectus.evaluation.judged import judged_name, read_judged
+from affectus.evaluation.judged import judged_name, read_evaluation, read_judged
 from affectus.evaluation.judging import evaluate_predictions
 from affectus.evaluation.left_out import count_left_out
 from affectus.evaluation.mistakes import ErrorRate, annotate, error_rates, explain_errors
@@ -36,5 +36,6 @@ __all__ = [
     "CrossScore", "CrossTrained", "ErrorRate", "Evaluation", "Gap", "GroupScore", "LeftOut",
     "Mistake", "Pair", "Predictions", "Selected", "TargetScore", "annotate",
     "compare_predictions", "count_left_out", "cross_predictions", "error_rates",
-    "evaluate_predictions", "explain_errors", "join_predictions", "judged_name", "read_judged",
+    "evaluate_predictions", "explain_errors", "join_predictions", "judged_name",
+    "read_evaluation", "read_judged",
 ]  # fmt: skip

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from affectus.errors import EvaluationError
 from affectus.evaluation.predictions import Predictions
 from affectus.evaluation.results import Evaluation
+from affectus.files import decode_json
 
 
 def judged_name(side: str, *, adapted: bool = False) -> str:
     """Return what follows `evaluation_`, `predictions_` and `report_` in a run's folder."""
     return f"{side}_adapted" if adapted else side
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read an evaluation that was written as JSON. Raises EvaluationError if it is none."""
+    try:
+        found: Evaluation = decode_json(path.read_bytes(), Evaluation)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"{path}: {error}; expected what 'affectus evaluate' writes. Evaluate again."
+        ) from None
+    return found
 
 
 def read_judged(places: Sequence[Path], name: str) -> tuple[dict[str, Predictions], list[str]]:
@@ -41,7 +51,7 @@ def read_judged(places: Sequence[Path], name: str) -> tuple[dict[str, Prediction
         named[title] = Predictions.read(path)
         record = place / f"evaluation_{name}.json"
         if place.is_dir() and record.is_file():
-            found = msgspec.json.decode(record.read_bytes(), type=Evaluation)
+            found = read_evaluation(record)
             if found.protocol.get("leaky"):
                 cautions.append(
                     f"{title} is LEAKY ({found.protocol.get('name')}): what it gains over the "

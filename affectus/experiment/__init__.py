@@ -79,8 +79,10 @@ def read_experiment(path: Path | str, changes: Sequence[str] = ()) -> Experiment
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected an experiment in TOML.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not TOML, not UTF-8, a number of 4,301 digits
         raise ConfigError(f"{path}: {error}; expected TOML.") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deep; expected an experiment in TOML.") from None
     for change in changes:
         apply_change(content, change)
     return make_experiment(content, str(path))

@@ -51,8 +51,12 @@ def apply_change(content: dict[str, Any], change: str) -> None:
         raise ConfigError(f"--set {change}: no '='; expected table.key=value.")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML
         value = text
+    except RecursionError:
+        raise ConfigError(
+            f"--set {name}: nested too deep; expected a value or a list of some."
+        ) from None
     table = content
     for part in tables:
         table = table.setdefault(part, {})

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from affectus import models
 from affectus.corpora import list_corpora
 from affectus.errors import ModelError
-from affectus.evaluation import Evaluation, Predictions
+from affectus.evaluation import Predictions, read_evaluation
 from affectus.export.encoded import Whole, join
 from affectus.export.int8 import quantise
 from affectus.features import create_extractor, describe_extractor
@@ -232,7 +232,7 @@ def read_judged_scores(folder: Path) -> dict[str, Any]:
     path = folder / "evaluation_test.json"
     if not path.is_file():
         return {}
-    evaluation = msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    evaluation = read_evaluation(path)
     kept = ("protocol", "n_answered", "n_speakers", "uar", "war", "macro_f1", "cautions")
     every = msgspec.to_builtins(evaluation)
     return {key: every[key] for key in kept} | {"ece": evaluation.calibration.ece.value}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from affectus.errors import EvaluationError
 from affectus.evaluation import Evaluation, Predictions, evaluate_predictions, join_predictions
+from affectus.files import decode_json
 from affectus.manifest import Clip, Manifest
 from affectus.pooling import Floats, fit_weights, logarithms, pool, sets_of
 from affectus.runs import Run, open_run, read_provenance, write_json
@@ -100,11 +101,12 @@ def read_fusion(folder: Path | str) -> Fusion:
     """Read what `fuse_runs` wrote. Raises EvaluationError if it is not that."""
     path = Path(folder) / _FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Fusion)
-    except (OSError, msgspec.MsgspecError) as error:
+        found: Fusion = decode_json(path.read_bytes(), Fusion)
+    except (OSError, ValueError) as error:
         raise EvaluationError(
             f"{path}: {error}; expected a fusion. Make one: affectus fuse RUN RUN -o {folder}"
         ) from None
+    return found
 
 
 def fuse_side(folder: Path | str, side: str) -> Predictions:

@@ -251,7 +251,7 @@ def load(path: Path) -> tuple[Network, ModelConfig]:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = ModelConfig(**json.loads(metadata["model"]))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: {error}; expected weights written by this package.") from None
     with torch.random.fork_rng(devices=[]):
         model = create_model(config)

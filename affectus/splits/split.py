@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from affectus.errors import SplitError
-from affectus.files import replacing
+from affectus.files import decode_json, replacing
 
 SIDES = ("train", "dev", "test")
 
@@ -64,10 +64,10 @@ def read_splits(path: Path | str) -> tuple[Split, ...]:
     Raises SplitError with the place of the first fault.
     """
     try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=_SplitsFile)
+        found: _SplitsFile = decode_json(Path(path).read_bytes(), _SplitsFile)
     except OSError as error:
         raise SplitError(f"{path}: {error.strerror}; expected splits in JSON.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SplitError(f"{path}: {error}; expected splits as 'affectus split' writes.") from None
     if found.version != 1:
         raise SplitError(

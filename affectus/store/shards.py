@@ -86,7 +86,7 @@ def read_shard(path: Path) -> tuple[str, Note]:
             raise ValueError("its arrays are not those it was written with")
         if arrays.keys() != {result.key for _, result in items if not result.code}:
             raise ValueError("its arrays are not those of its note")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path}: {error}; expected a shard with its note.") from None
     return hashlib.sha256(data.data).hexdigest(), Note(note["record"], items)
 

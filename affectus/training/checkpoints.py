@@ -108,7 +108,7 @@ def _read(
         with safe_open(path, framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         notice(f"{path}: {error}; passed over for the one before.")
         return None
     if facts.get("schema") != _SCHEMA:
