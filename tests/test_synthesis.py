@@ -20,8 +20,11 @@ from affectus import synthesis
 from affectus.corpora import find_corpus, load_corpus
 from affectus.emotions import EMOTIONS
 from affectus.errors import ConfigError, CorpusError, LabelError
+from affectus.face_rows import split_rows
 from affectus.features import create_extractor
+from affectus.media import open_video, read_audio
 from affectus.synthesis import synthesize_voice, write_corpus
+from affectus.synthesis.layouts import read_layout
 
 SPEAKERS = range(1, 13)
 RATE = 16_000
@@ -275,6 +278,30 @@ def test_file_is_16_bit_mono_at_the_rate_asked_for(tmp_path):
     info = soundfile.info(path)
     found = (info.format, info.subtype, info.samplerate, info.channels)
     assert found == ("FLAC", "PCM_16", 44_100, 1)
+
+
+def test_films_have_the_names_of_films_and_their_faces_and_voices_are_of_one_length(
+    tmp_path, monkeypatch
+):
+    def two_takes(name, part=""):
+        layout = read_layout(name, part)
+        return layout._replace(takes=layout.takes[:30:29])  # of actor 1
+
+    monkeypatch.setattr(synthesis, "read_layout", two_takes)
+    paths = write_corpus("ravdess", tmp_path / "one", ending=".mp4")
+    manifest = load_corpus("ravdess", tmp_path / "one")
+    assert len(paths) == 2 and not any(clip.fault for clip in manifest)
+    assert {clip.path for clip in manifest} == set(paths)
+    for path in paths:
+        assert path.stem.startswith("01-01-")  # Livingstone and Russo: modality 01 is full-AV
+        with open_video(path) as video:
+            rows = split_rows(create_extractor("face_crops", size=32)(video))
+        assert rows.found.mean() > 0.9 and video.warnings == []
+        assert video.picture.end == pytest.approx(video.sound.end, abs=1 / 15)
+        heard = read_audio(path).waveform
+        assert np.abs(heard).max() > 0.01 and len(heard) / 16_000 > 1
+    again = write_corpus("ravdess", tmp_path / "two", ending=".mp4")
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
 
 
 def test_bytes_of_a_clip_depend_on_seed_corpus_and_name_only(tmp_path):

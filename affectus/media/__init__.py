@@ -67,6 +67,7 @@ from affectus.media.video import (
     open_video,
     take_picture,
 )
+from affectus.media.writing import write_audio, write_video
 
 __all__ = [
     "AUDIO_ENDINGS",
@@ -96,6 +97,7 @@ __all__ = [
     "take_picture",
     "take_samples",
     "write_audio",
+    "write_video",
 ]
 
 AUDIO_ENDINGS = frozenset({
@@ -263,8 +265,3 @@ def list_media(folder: Path) -> list[Path]:
         if path.suffix.lower() in AUDIO_ENDINGS and not path.name.startswith(".")
     )
     return sorted(files, key=lambda path: (len(path.parts), path.parts))
-
-
-def write_audio(path: Path | str, waveform: Waveform, sample_rate: int = SAMPLE_RATE) -> None:
-    """Write a waveform [T], −1 to 1, as 16-bit sound; the ending names the format (wav, flac)."""
-    soundfile.write(str(path), waveform, sample_rate, subtype="PCM_16")

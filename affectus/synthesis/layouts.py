@@ -43,10 +43,10 @@ class Layout(NamedTuple):
                 yield take
 
 
-def read_layout(name: str) -> Layout:
-    """Return what a corpus was published with, in its first part (sound, and speech)."""
+def read_layout(name: str, part: str = "") -> Layout:
+    """Return what a corpus was published with, in its first part (sound, and speech) or another."""
     corpus = find_corpus(name)
-    clips = [(file, corpus.read_clip(Path(file))) for file in _list_files(corpus)]
+    clips = [(file, corpus.read_clip(Path(file))) for file in _list_files(corpus, part)]
     speakers = sorted({clip.speaker for _, clip in clips}, key=natural_key)
     texts = list(dict.fromkeys(clip.sentence for _, clip in clips))
     takes = []
@@ -80,9 +80,9 @@ def _count_repetition(repetition: str) -> int:
     return int(repetition or 1)
 
 
-def _list_files(corpus: Corpus) -> Iterator[str]:
+def _list_files(corpus: Corpus, part: str) -> Iterator[str]:
     if corpus.names_known:
-        yield from corpus.list_names(corpus.parts[0][0])
+        yield from corpus.list_names(part or corpus.parts[0][0])
     else:  # nEMO: every name that its rule allows, the published ones among them
         sentences = range(1, nemo.N_SENTENCES + 1)
         for speaker, label, sentence in product(nemo.SPEAKERS, nemo.EMOTIONS, sentences):
