@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import librosa
@@ -104,7 +105,7 @@ def one_clip(folder: Path, clip: Path, peer: Peer) -> list[tuple[str, str, str, 
     rows = []
     energy = load_model(folder, speech="energy")
     detectors = {"a gate over levels": energy}
-    if type(find_detector("auto", 16_000)).__name__ == "SileroDetector":
+    if _has_silero():
         detectors["Silero's detector"] = load_model(folder, speech="silero")
     for name, model in detectors.items():
 
@@ -128,6 +129,10 @@ def one_clip(folder: Path, clip: Path, peer: Peer) -> list[tuple[str, str, str, 
     return rows
 
 
+def _has_silero() -> bool:
+    return type(find_detector("auto", 16_000)).__name__ == "SileroDetector"
+
+
 def read_eager(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the shipped graph's layers in torch, from a row of functionals [1, D] to logits."""
     weights = {
@@ -147,22 +152,23 @@ def read_eager(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def thousand_clips(folder: Path, clips: list[Path], peer: Peer) -> list[tuple[str, str, str, str]]:
-    model = load_model(folder)
+    models = {"a gate over levels": load_model(folder, speech="energy")}
+    if _has_silero():
+        models["Silero's detector"] = load_model(folder, speech="silero")
     many = (clips * (N_CLIPS // len(clips) + 1))[:N_CLIPS]
     began = time.perf_counter()
     for clip in many[: N_CLIPS // 10]:
         peer.predict(clip)
     theirs = (N_CLIPS // 10) / (time.perf_counter() - began)
     rows = []
-    for workers in (1, 2):
+    for (name, model), workers in product(models.items(), (1, 2)):
 
-        def predict(workers: int = workers) -> None:
+        def predict(model: Predictor = model, workers: int = workers) -> None:
             assert sum(1 for _ in model.predict_many(many, workers=workers)) == N_CLIPS
 
         ours = N_CLIPS / seconds_of(predict)
-        what = (
-            f"{N_CLIPS:,} clips in batches, {workers} worker{'s' * (workers > 1)}; peer one by one"
-        )
+        how = "2 processes" if workers == 2 else "1 process"
+        what = f"{N_CLIPS:,} clips, {how}, {name}; peer one by one"
         rows.append((what, f"{ours:.0f} clips/s", f"{theirs:.0f} clips/s", f"{ours / theirs:.1f}"))
     return rows
 
