@@ -13,11 +13,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from changes import WORDS
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from voice_network import FARTHEST, Ensemble
-from voice_rows import EXTRACTOR
+from voice_rows import EXTRACTOR, RATE
 
 import affectus
 from affectus.corpora import list_corpora
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 2e-2  # of a logit: the hidden layer is kept in half precision
 COVERAGE = "0.8"  # the share of clips, the surest ones, that an answer is given to
-WORDS = {
-    "louder": "12 dB louder, clipped at full scale",
-    "quieter": "12 dB quieter",
-    "telephone": "through 8 kHz",
-    "mp3": "MP3 at 16 kHz",
-    "later": "0.2 s of silence before",
-    "cut": "the first 0.2 s cut",
-}
 FILES = ("model.onnx", "weights.safetensors", "MODEL_CARD.md")
 
 
@@ -199,7 +192,7 @@ def write_card(
         for share, each in own["risk"].items()
     )
     changed = "\n".join(
-        f"| {WORDS[kind]} | {share:.1%} | {own['altered'][kind]:.3f} |"
+        f"| {WORDS[kind].format(rate=RATE)} | {share:.1%} | {own['altered'][kind]:.3f} |"
         for kind, share in own["changed"].items()
     )
     return CARD.format(

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from changes import CHANGES
 from numpy.typing import NDArray
 from voice_network import N_LABELS, Ensemble, Material, fit_ensemble, know_speaker
-from voice_rows import ALTERED, load_rows
+from voice_rows import load_rows
 
 from affectus.corpora import load_corpus
 from affectus.emotions import label_scheme
@@ -172,7 +173,7 @@ def judge(corpora: Mapping[str, Corpus], work: Path) -> dict[str, Any]:
 def _kinds(corpus: Corpus) -> list[str]:
     """Return the ways in which test clips are heard: strict, adapted, and altered ones."""
     known = [f"known-{n or 'all'}-{draw}" for n in KNOWN for draw in range(N_DRAWS if n else 1)]
-    return ["strict", *known, *(ALTERED if corpus.name == "ravdess" else ())]
+    return ["strict", *known, *(CHANGES if corpus.name == "ravdess" else ())]
 
 
 def _hear(ensemble: Ensemble, corpus: Corpus, kind: str, held: Mask) -> Logits:
@@ -180,7 +181,7 @@ def _hear(ensemble: Ensemble, corpus: Corpus, kind: str, held: Mask) -> Logits:
         _, n, draw = kind.split("-")
         known = None if n == "all" else int(n)
         return adapted_logits(ensemble, corpus, corpus.rows(), held, known, int(draw))
-    return ensemble.logits(corpus.rows(kind if kind in ALTERED else "clean"))
+    return ensemble.logits(corpus.rows(kind if kind in CHANGES else "clean"))
 
 
 def adapted_logits(
@@ -223,10 +224,10 @@ def describe(corpus: Corpus, kinds: Mapping[str, Logits]) -> dict[str, Any]:
         },
         "changed": {
             kind: float((strict.argmax(1) != kinds[kind].argmax(1)).mean())
-            for kind in ALTERED if kind in kinds
+            for kind in CHANGES if kind in kinds
         },
         "altered": {
-            kind: score(corpus.labels, kinds[kind]) for kind in ALTERED if kind in kinds
+            kind: score(corpus.labels, kinds[kind]) for kind in CHANGES if kind in kinds
         },
         "recall": dict(zip(LABELS, recalls(corpus, only(corpus, strict)), strict=True)),
         "sex": {

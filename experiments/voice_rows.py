@@ -7,17 +7,17 @@ recordings of a pseudo-speaker have these in common, so that it can be adapted t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
+from changes import CHANGES, pass_telephone, resample
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, firwin2
 
 from affectus.features.functionals import Functionals
 from affectus.manifest import Clip
-from affectus.media import from_waveform, read_audio
+from affectus.media import read_audio
 
 RATE = 16_000
 EXTRACTOR = Functionals(speech_db=-26.0)
@@ -30,7 +30,7 @@ def load_rows(clips: Sequence[Clip], corpus: str, view: str, work: Path) -> Rows
     """Return the functionals [N, D] of clips as one view of them, made once and kept in `work`.
 
     Views: `clean`; `v1`, `v2`, ... are pseudo-speakers, `h1`, ... those in rooms and on telephones;
-    what else there is `ALTERED` tells.
+    what else there is `CHANGES` tells.
     """
     path = work / "rows" / f"{corpus}.{view}.npy"
     if not path.exists():
@@ -55,7 +55,7 @@ def _listen(clips: Sequence[Clip], view: str) -> Iterator[Waveform]:
                 voices[clip.speaker] = PseudoSpeaker(np.random.default_rng(seed), view[0] == "h")
             waveform = voices[clip.speaker](waveform)
         elif view != "clean":
-            waveform = ALTERED[view](waveform)
+            waveform = CHANGES[view](waveform, RATE)
         yield waveform
 
 
@@ -89,13 +89,8 @@ class PseudoSpeaker:
             snr = self._snr + rng.uniform(-3, 3)
             sound = sound + noise * np.sqrt(speech * 10 ** (-snr / 10))
         if self._narrow:
-            sound = pass_telephone(sound.astype(np.float32))
+            sound = pass_telephone(sound.astype(np.float32), RATE)
         return sound.astype(np.float32)
-
-
-def resample(waveform: Waveform, source: float, target: float) -> Waveform:
-    """Return a waveform at another rate."""
-    return soxr.resample(waveform, source, target, quality="MQ").astype(np.float32)
 
 
 def change_tempo(
@@ -154,30 +149,3 @@ def draw_noise(rng: np.random.Generator, n: int) -> Waveform:
     spectrum *= np.maximum(np.arange(size // 2 + 1), 3) ** (-slope / 2)
     noise = np.fft.irfft(spectrum)[:n]
     return (noise / np.sqrt(np.square(noise).mean())).astype(np.float32)
-
-
-def pass_telephone(waveform: Waveform) -> Waveform:
-    """Return what is left of a waveform after 8 kHz."""
-    return resample(resample(waveform, RATE, 8_000), 8_000, RATE)
-
-
-def compress_mp3(waveform: Waveform) -> Waveform:
-    """Return a waveform after MP3 at 16 kHz, by libsndfile."""
-    import io
-
-    import soundfile
-
-    file = io.BytesIO()
-    soundfile.write(file, np.clip(waveform, -1, 1), RATE, format="MP3", subtype="MPEG_LAYER_III")
-    samples, rate = soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")
-    return from_waveform(samples, rate, sample_rate=RATE).waveform
-
-
-ALTERED: dict[str, Callable[[Waveform], Waveform]] = {
-    "louder": lambda waveform: np.clip(waveform * np.float32(10 ** (12 / 20)), -1, 1),
-    "quieter": lambda waveform: waveform * np.float32(10 ** (-12 / 20)),
-    "telephone": pass_telephone,
-    "mp3": compress_mp3,
-    "later": lambda waveform: np.concatenate([np.zeros(RATE // 5, np.float32), waveform]),
-    "cut": lambda waveform: waveform[RATE // 5 :],
-}
