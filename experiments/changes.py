@@ -26,7 +26,8 @@ def change_level(decibels: float) -> Change:
 
 def resample(waveform: Waveform, source: float, target: float) -> Waveform:
     """Return a waveform at another rate."""
-    return soxr.resample(waveform, source, target, quality="MQ").astype(np.float32)
+    found: Waveform = soxr.resample(waveform, source, target, quality="MQ")
+    return found.astype(np.float32)
 
 
 def pass_telephone(waveform: Waveform, rate: int) -> Waveform:
