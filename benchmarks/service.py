@@ -55,7 +55,8 @@ class Server:
                 time.sleep(0.01)
         self.seconds_to_ready = time.perf_counter() - began
 
-    def _processes(self) -> Iterator[int]:
+    def processes(self) -> Iterator[int]:
+        """Yield the server's number and its children's."""
         yield self._process.pid
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         yield from map(int, children.read_text().split())
@@ -64,7 +65,7 @@ class Server:
         """Processor time of the server and its children so far."""
         # Of the server also what children used that have ended.
         ends = ((process, 15 if process == self._process.pid else 13) for process in
-                self._processes())  # fmt: skip
+                self.processes())  # fmt: skip
         return sum(_cpu_seconds(process, end) for process, end in ends)
 
     def front_seconds(self) -> float:
@@ -73,7 +74,7 @@ class Server:
 
     def memory(self) -> float:
         """Resident MB of the server and its children."""
-        pages = (int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in self._processes())
+        pages = (int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in self.processes())
         return sum(pages) * _PAGE / 1e6
 
     def stop(self) -> None:
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model folder")
     parser.add_argument("--port", type=int, default=8799)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
-    parser.add_argument("--only", choices=("requests", "overload", "streams", "soak"))
+    parser.add_argument("--only", choices=("requests", "overload", "streams"))
     parser.add_argument("--rates", default="100,250", help="requests a second, one after another")
     parser.add_argument("--streams", default="200,500,1000")
     parser.add_argument("--together", action="store_true", help="streams that all begin at once")
@@ -127,8 +128,6 @@ def main() -> None:
                 found += show_overload(server, requests, options)
             if options.only in (None, "streams"):
                 found += show_streams(server, options)
-            if options.only == "soak":
-                show_soak(server, recordings, options)
         print_table(("measured", "value", "goal"), found, title="in short")
 
 
@@ -259,27 +258,6 @@ def show_streams(server: Server, options: argparse.Namespace) -> list[tuple[str,
         unserved = 100 * max(row[1] / row[0], (row[3] + row[4]) / max(1, row[2]))
         found.append((f"% refused, busy or missing of {row[0]}", unserved, "1"))
     return found
-
-
-def show_soak(server: Server, recordings: list[bytes], options: argparse.Namespace) -> None:
-    """Mixed load for `--seconds`: good, bad and far too large requests; the slope of memory."""
-    good = [post(data, server.port) for data in recordings]
-    bad = [post(data[:20_000] + b"\0" * 9, server.port) for data in recordings[:2]]
-    bad += [post(b"not a recording at all", server.port)]
-    points = []
-    began = time.monotonic()
-    while (now := time.monotonic() - began) < options.seconds:
-        asyncio.run(send_load(server.port, good * 7 + bad, 60, 10))
-        points.append((now, server.memory()))
-    slope = theil_sen(points[len(points) // 6 :])
-    print(f"{len(points)} points over {options.seconds:g} s, {points[0][1]:.1f} MB at first, "
-          f"{points[-1][1]:.1f} MB at last; slope {slope * 600:.2f} MB in 10 minutes")  # fmt: skip
-
-
-def theil_sen(points: list[tuple[float, float]]) -> float:
-    """Return the median of the slopes between all pairs."""
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for i, a in enumerate(points) for b in points[i + 1 :]]
-    return float(np.median(slopes)) if slopes else float("nan")
 
 
 if __name__ == "__main__":

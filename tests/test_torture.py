@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from torture.corrupt import torture_by_corruption
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
+from torture.soak import find_slope, torture_service
 from torture.training import torture_training_by_kills
 
 
@@ -43,3 +44,19 @@ def test_a_training_that_is_killed_ends_with_the_same_weights(tmp_path):
 def test_twelve_kinds_of_damage_fail_alone_each_with_its_code(tmp_path):
     result = torture_by_corruption(tmp_path, n_clips=260, n_damaged=12)
     assert (result["equal"], result["faults"]) == (248, [])
+
+
+def test_a_service_under_mixed_load_answers_as_at_first(tmp_path):
+    result = torture_service(tmp_path, seconds=6, rate=10, round_seconds=3)
+    assert result["replies"][200] > 10 and result["stream answers"] > 0
+    # Memory settles in minutes: `make torture` judges it.
+    assert [fault for fault in result["faults"] if "memory" not in fault] == []
+
+
+def test_the_slope_of_memory_is_that_of_the_line_and_not_of_what_strays():
+    stats = pytest.importorskip("scipy.stats")
+    line = [(float(t), 100 + 0.5 * t + (40 if t in (3, 17) else 0) + t % 3) for t in range(30)]
+    slope, highest = find_slope(line)
+    expected = stats.theilslopes([y for _, y in line], [x for x, _ in line], 0.95)
+    assert slope == pytest.approx(expected.slope) == pytest.approx(0.5, abs=0.05)
+    assert highest == pytest.approx(expected.high_slope, abs=0.01)

@@ -15,6 +15,7 @@ from torture.decoders import torture_decoders
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
 from torture.parsers import torture_parsers
+from torture.soak import torture_service
 from torture.training import torture_training_by_kills, torture_training_operations
 
 TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
@@ -28,6 +29,7 @@ TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
     "cluster": torture_cluster,
     "training kills": lambda folder: torture_training_by_kills(folder, n_kills=20),
     "training operations": torture_training_operations,
+    "service": lambda folder: torture_service(folder, seconds=300),
 }
 
 
