@@ -130,7 +130,7 @@ class _Load:
             due = began + number / rate
             wait = due - self._clock()
             if wait > 0:
-                await asyncio.sleep(wait)
+                await asyncio.sleep(max(wait, _TICK))
             self._outcome.lateness.append(max(0.0, self._clock() - due))
             self._n_open += 1
             self._idle.clear()
