@@ -12,6 +12,7 @@ from pathlib import Path
 from torture.cluster import torture_cluster
 from torture.corrupt import torture_by_corruption
 from torture.decoders import torture_decoders
+from torture.history import torture_history
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
 from torture.parsers import torture_parsers
@@ -26,6 +27,7 @@ TORTURES: dict[str, Callable[[Path], dict[str, object]]] = {
     "corrupt": torture_by_corruption,
     "decoders": torture_decoders,
     "parsers": torture_parsers,
+    "store history": torture_history,
     "cluster": torture_cluster,
     "training kills": lambda folder: torture_training_by_kills(folder, n_kills=20),
     "training operations": torture_training_operations,

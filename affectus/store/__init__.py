@@ -302,8 +302,14 @@ class FeatureStore:
             )
 
     def adopt(self, name: str, shard: int, sha256: str, note: Note) -> None:
-        """Enter a shard that was found with its note, when the index was lost."""
+        """Enter a shard that was found with its note, when the index was lost.
+
+        An item that another shard has an array of stays done: where it failed, it was tried again.
+        """
         self.define(name, note.record)
+        keys = {result.key for _, result in note.items if result.code}
+        done = keys - self.lacking(name, keys).keys()
+        note = note._replace(items=[item for item in note.items if item[1].key not in done])
         with transaction(self._index, self.folder) as index:
             index.executemany(
                 "INSERT OR REPLACE INTO items (name, key, clip_id, shard) VALUES (?, ?, ?, ?)",

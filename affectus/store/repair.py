@@ -161,6 +161,11 @@ def _plan_again(store: FeatureStore, path: Path) -> None:
     with transaction(store._index, store.folder) as index:
         index.execute("DELETE FROM shards WHERE name = ? AND shard = ?", place)
         index.execute(
+            "DELETE FROM fingerprints WHERE name = ? AND key IN "
+            "(SELECT key FROM items WHERE name = ? AND shard = ?)",
+            (found["name"], *place),
+        )
+        index.execute(
             "UPDATE items SET state = 'planned', code = '', reason = '', n_frames = 0, "
             "audio_sha256 = '' WHERE name = ? AND shard = ?",
             place,
