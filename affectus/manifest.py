@@ -12,6 +12,7 @@ audit, and never trained on.
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import math
 import os
@@ -264,7 +265,9 @@ def read_exclusions(path: Path | str) -> dict[str, str]:
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, read in pieces."""
+    """Return the SHA-256 of a file's bytes, read in pieces; OSError if it has no end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "not a regular file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -401,5 +404,12 @@ def _read_rows(reader: Any, header: Sequence[str], folder: Path, path: Path) -> 
 
 def _read_votes(cell: str) -> dict[str, int]:
     """Return the counts of a cell like 'angry:5 neutral:4'."""
-    pairs = [part.rpartition(":") for part in cell.split()]
-    return {parse_emotion(emotion): int(count) for emotion, _, count in pairs}
+    counts = {}
+    for part in cell.split():
+        emotion, _, count = part.rpartition(":")
+        if not (emotion and count.isdecimal() and len(count) < 10):
+            raise ValueError(
+                f"votes are '{cell}'; expected emotions with counts, such as 'angry:5 neutral:4'"
+            )
+        counts[parse_emotion(emotion)] = int(count)
+    return counts

@@ -173,9 +173,10 @@ def _read_facts(folder: Path) -> ModelFacts:
         raise ModelError(
             f"{folder}: {found}; expected a model folder. Make one with: affectus export"
         )
+    size = path.stat().st_size
+    if size > _MAX_JSON:
+        raise ModelError(f"{path}: {size:,} bytes; expected at most {_MAX_JSON:,}.")
     text = path.read_bytes()
-    if len(text) > _MAX_JSON:
-        raise ModelError(f"{path}: {len(text):,} bytes; expected at most {_MAX_JSON:,}.")
     try:
         schema = msgspec.json.decode(text, type=_Schema).schema
         if schema != SCHEMA:
@@ -183,9 +184,16 @@ def _read_facts(folder: Path) -> ModelFacts:
                 f"{path}: schema {schema}; expected {SCHEMA}. Use the version of Affectus that "
                 f"made it, or export again."
             )
-        return msgspec.json.decode(text, type=ModelFacts)
+        facts = msgspec.json.decode(text, type=ModelFacts)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: {error}; expected what 'affectus export' writes.") from None
+    labels = facts.labels
+    if len(set(labels)) < len(labels) or not all(label.isprintable() for label in labels):
+        raise ModelError(
+            f"{path}: labels {', '.join(labels)}; expected each once, and printable. Export it "
+            f"again."
+        )
+    return facts
 
 
 class _Schema(msgspec.Struct):
@@ -193,6 +201,9 @@ class _Schema(msgspec.Struct):
 
 
 def _read_checked(path: Path, sha256: str) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe or a device has no end
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise ModelError(f"{path}: {kind}; expected a file. Copy the folder again.")
     try:
         data = path.read_bytes()
     except OSError as error:

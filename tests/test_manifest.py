@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -501,3 +502,13 @@ def test_exclusions_are_written_whole_or_not_at_all(tmp_path):
         write_exclusions({"own/\ud800": "silent"}, path)
     assert read_exclusions(path) == {"own/a": "silent"}
     assert [file.name for file in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_what_has_no_end_is_not_hashed(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    clips = (
+        Clip("own/0", "own", str(tmp_path / "pipe.wav")),
+        Clip("own/1", "own", "/dev/zero"),
+    )
+    for clip in with_hashes(Manifest(clips)):
+        assert (clip.sha256, clip.fault) == ("", "file cannot be read: not a regular file")

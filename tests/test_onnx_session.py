@@ -47,3 +47,11 @@ def test_a_child_process_has_one_thread_unless_it_asks(network, monkeypatch):
 def test_nothing_is_loaded_before_a_network_is():
     code = "import sys, affectus.predictor; assert 'onnxruntime' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\4.", b"no network at all", bytes(1_000)])
+def test_what_is_no_network_is_a_value_error(content, tmp_path):
+    (tmp_path / "a.onnx").write_bytes(content)
+    for source in (content, tmp_path / "a.onnx"):
+        with pytest.raises(ValueError, match="ONNXRuntimeError"):
+            open_session(source)

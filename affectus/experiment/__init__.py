@@ -76,7 +76,7 @@ def read_experiment(path: Path | str, changes: Sequence[str] = ()) -> Experiment
     Raises ConfigError naming the key, what was found and what is known.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected an experiment in TOML.") from None
     except ValueError as error:  # not TOML, not UTF-8, a number of 4,301 digits
@@ -90,6 +90,13 @@ def read_experiment(path: Path | str, changes: Sequence[str] = ()) -> Experiment
 
 def make_experiment(content: Mapping[str, Any], place: str = "experiment") -> Experiment:
     """Turn nested plain values into an experiment, every one checked."""
+    try:
+        return _make(content, place)
+    except RecursionError:
+        raise ConfigError(f"{place}: nested too deep; expected plain values.") from None
+
+
+def _make(content: Mapping[str, Any], place: str) -> Experiment:
     _refuse_unknown(content, Experiment, "", place)
     _refuse_unwritable(content, "", place)
     try:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from affectus.encoders.known import check_heard
 from affectus.errors import ConfigError, MediaError
 from affectus.features.checks import check_parameters, check_rate
-from affectus.onnx_session import open_session
+from affectus.onnx_session import network_errors, open_session
 
 _POOLINGS = ("mean", "statistics", "none")
 
@@ -153,18 +153,11 @@ class _Network:
     """The file in onnxruntime."""
 
     def __init__(self, model: str) -> None:
-        import onnxruntime
-
         self.model = model
-        self.errors = tuple(
-            kind for kind in vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
-            if isinstance(kind, type) and issubclass(kind, Exception)
-        )  # fmt: skip
         try:
             self.session = open_session(model)
-        except self.errors as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"onnx: {model}: {reason}; expected an ONNX file.") from None
+        except ValueError as error:
+            raise ConfigError(f"onnx: {model}: {error}; expected an ONNX file.") from None
         self.outputs = tuple(output.name for output in self.session.get_outputs())
         inputs = self.session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) not in (1, 2):
@@ -180,7 +173,7 @@ class _Network:
         ready = sound if len(self.input.shape) == 1 else sound[None]
         try:
             found: Any = self.session.run([output], {self.input.name: ready})[0]
-        except self.errors as error:
+        except network_errors() as error:
             reason = " ".join(str(error).split())[:200]
             raise MediaError(
                 "E1201",

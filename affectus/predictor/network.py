@@ -45,10 +45,31 @@ class Network:
         self.features = hash_record(self.facts.extractor)
         self.card = name_card(folder)
         self.streams = self.facts.streams
-        self._session = open_session(network, threads=threads)
+        try:
+            self._session = open_session(network, threads=threads)
+        except ValueError as error:
+            raise ModelError(
+                f"{folder}/model.onnx: {error}; expected a network. Export it again."
+            ) from None
+        self._check_shapes()
         shapes = {stream.name: stream.shape for stream in self._session.get_inputs()}
         self._n_voice = int(shapes["voice"][2]) if "voice" in shapes else 0
         self._n_face = int(shapes["face"][2]) if "face" in shapes else 0
+
+    def _check_shapes(self) -> None:
+        """Refuse a network that takes other streams or features, or has scores of other labels."""
+        session = self._session
+        shapes = {one.name: one.shape for one in (*session.get_inputs(), *session.get_outputs())}
+        expected = dict.fromkeys(self.streams, 0) | {"logits": len(self.facts.labels)}
+        if "voice" in expected:
+            expected["voice"] = len(self.extractor.columns)
+        for name, n_columns in expected.items():
+            if name not in shapes or (n_columns and shapes[name][-1] != n_columns):
+                found = f"has {name} of {shapes[name][-1]}" if name in shapes else f"has no {name}"
+                raise ModelError(
+                    f"{self.folder}/model.onnx: {found}; expected {n_columns or 'it'}, as "
+                    f"model.json says. Export it again."
+                )
 
     @cached_property
     def eyes(self) -> tuple[FaceExtractor, ...]:
