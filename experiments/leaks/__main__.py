@@ -19,7 +19,16 @@ from affectus.emotions import label_scheme
 from affectus.evaluation import Predictions, compare_predictions
 from affectus.manifest import Manifest
 from affectus.metrics import Interval, confusions_by_group, speaker_interval, uar, war
-from experiments.leaks.data import Clips, extract, load_clips, make_copies, read_corpora, twice
+from experiments.leaks.data import (
+    FEATURES,
+    PLAIN,
+    Clips,
+    extract,
+    load_clips,
+    make_copies,
+    read_corpora,
+    twice,
+)
 from experiments.leaks.page import write_page
 from experiments.leaks.protocols import ask_guard
 from experiments.leaks.variants import VARIANTS, Variant, answer
@@ -73,12 +82,15 @@ def gather(data: str, manifests: dict[str, Manifest], folder: Path) -> Clips:
     ravdess, tess, copies = (manifests[name] for name in ("ravdess", "tess", "copies"))
     parts = {
         "ravdess": ((ravdess,), "eight"),
+        "ravdess logmel": ((ravdess,), "eight"),
         "ravdess+copies": ((ravdess, copies), "eight"),
         "tess": ((tess,), "seven"),
         "merged": ((ravdess, tess), "seven"),
     }
-    corpora, scheme = parts[data.removesuffix(" twice")]
-    found = load_clips(corpora, label_scheme(scheme), folder)
+    plain = data.removesuffix(" twice")
+    corpora, scheme = parts[plain]
+    features = PLAIN if plain.endswith(PLAIN) else FEATURES
+    found = load_clips(corpora, label_scheme(scheme), folder, features)
     return twice(found) if data.endswith(" twice") else found
 
 

@@ -21,6 +21,7 @@ from affectus.media import read_audio, write_audio
 from affectus.store import FeatureStore
 
 FEATURES = "functionals"
+PLAIN = "logmel"  # of RAVDESS, too: the mean and deviation of each band
 LAST_ACTOR = 20  # of RAVDESS: the study is on 1 to 20
 SNR_DB = 20.0
 FASTER = 2 ** (1 / 12)  # as a tape would: a semitone higher and 6 % shorter
@@ -60,13 +61,14 @@ def read_corpora(corpora: Path, folder: Path, workers: int) -> dict[str, Manifes
             manifest = manifest.filter(lambda clip: _actor(clip) <= LAST_ACTOR)
         found[name] = Manifest(tuple(clip for clip in manifest if not clip.fault))
         extract(found[name], folder, workers)
+    extract(found["ravdess"], folder, workers, PLAIN)
     return found
 
 
-def extract(manifest: Manifest, folder: Path, workers: int) -> None:
-    """Extract the functionals of clips into the study's store."""
+def extract(manifest: Manifest, folder: Path, workers: int, features: str = FEATURES) -> None:
+    """Extract features of clips into the study's store."""
     report = extract_features(
-        manifest, create_extractor(FEATURES), folder / "store", workers=workers
+        manifest, create_extractor(features), folder / "store", workers=workers
     )
     if not report.ok:
         raise SystemExit(f"{folder / 'store'}: {report}")
@@ -108,19 +110,25 @@ def change(
     return np.clip(waveform + added, -1, 1).astype(np.float32)
 
 
-def load_clips(manifests: Sequence[Manifest], scheme: LabelScheme, folder: Path) -> Clips:
+def load_clips(
+    manifests: Sequence[Manifest], scheme: LabelScheme, folder: Path, features: str = FEATURES
+) -> Clips:
     """Return clips that the scheme has a label for, with features and what a guard needs."""
     joined = join_manifests(manifests)
     kept = Manifest(tuple(clip for clip in joined if scheme.label(clip.emotion) is not None))
     with FeatureStore(folder / "store") as store:
-        rows = [store.get(FEATURES, clip.content_key)[0] for clip in kept]
-        audio = dict(sound_hashes(kept, store, FEATURES))
-        prints = store.fingerprints(FEATURES)
-        near = near_pairs(kept, store, FEATURES, prints, audio)
+        rows = [summarise(store.get(features, clip.content_key)) for clip in kept]
+        audio = dict(sound_hashes(kept, store, features))
+        prints = store.fingerprints(features)
+        near = near_pairs(kept, store, features, prints, audio)
     truth = [scheme.labels.index(str(scheme.label(clip.emotion))) for clip in kept]
-    return Clips(
-        kept, scheme.labels, np.stack(rows).astype(np.float64), np.array(truth), audio, tuple(near)
-    )
+    return Clips(kept, scheme.labels, np.stack(rows), np.array(truth), audio, tuple(near))
+
+
+def summarise(frames: NDArray[np.float32]) -> Floats:
+    """Return a clip's row: its only frame [D], or mean and deviation [2 D] of frames [T, D]."""
+    exact = frames.astype(np.float64)
+    return exact[0] if len(exact) == 1 else np.concatenate([exact.mean(0), exact.std(0)])
 
 
 def twice(clips: Clips) -> Clips:

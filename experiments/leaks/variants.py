@@ -18,6 +18,7 @@ HONEST = "speaker-disjoint"
 COPIES = "copies of training clips alone"
 ON_DEV = "model chosen on dev speakers"
 BY_TRAINING = "columns chosen on training clips"
+PLAIN = "log-mel, speaker-disjoint"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,21 @@ VARIANTS = (
     Variant("random by clip", "ravdess", _AT_RANDOM),
     Variant("changed copies before the split", "ravdess+copies", at_random, against=COPIES),
     Variant("duplicated clips left in", "ravdess twice", at_random),
+    Variant(PLAIN, "ravdess logmel", _ACTORS, model.plain_statistics, leaky=False, against=PLAIN),
+    Variant(
+        "log-mel, random by clip",
+        "ravdess logmel",
+        _AT_RANDOM,
+        model.plain_statistics,
+        against=PLAIN,
+    ),
+    Variant(
+        "log-mel, duplicated clips left in",
+        "ravdess logmel twice",
+        at_random,
+        model.plain_statistics,
+        against=PLAIN,
+    ),
     Variant(HONEST, "tess", _named("tess-2fold"), leaky=False),
     Variant("random by clip", "tess", _AT_RANDOM),
     Variant(HONEST, "merged", _named("grouped-5fold"), leaky=False),
