@@ -26,10 +26,12 @@ PAGE = (ROOT / "docs/speech-encoders.md").read_text("utf-8")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# How each recipe is made small: four layers' outputs, one fold.
+# How each recipe is made small: an encoder of three layers, one fold.
 SMALL = {
-    "probe": ["features.model=ENCODER", "model.n_layers=4"],
-    "emobox": ["features.model=ENCODER", "features.layer=3"],
+    "probe": ("xls-r", ["features.model=ENCODER", "model.n_layers=4"]),
+    "emobox": ("wavlm", ["features.model=ENCODER", "features.layer=3", "training.epochs=2"]),
+    "finetune": ("wavlm", ["model.encoder=ENCODER", "model.finetune=3", "training.epochs=2"]),
+    "lora": ("wavlm", ["model.encoder=ENCODER", "training.epochs=2"]),
 }
 
 
@@ -54,23 +56,29 @@ def test_a_recipe_trains_and_is_judged_as_its_head_says(place, name):
     path = ROOT / f"experiments/ravdess-encoder-{name}.toml"
     words = command(path, "extract")
     features = words[words.index("--features") + 1]
-    encoder = str(place / features)
+    kind, changed = SMALL[name]
+    encoder = str(place / kind)
     settings = parse_changes([words[i + 1] for i, word in enumerate(words) if word == "--set"])
     if "layer" in settings:
         settings["layer"] = 3  # the last of the small one
+    if features != "waveform":
+        assert features == kind
+        settings["model"] = encoder
     manifest = Manifest.read(place / "manifest.csv")
-    extractor = create_extractor(features, model=encoder, **settings)
+    extractor = create_extractor(features, **settings)
     assert extract_features(manifest, extractor, place / f"store-{name}", workers=0).ok
     changes = [
         f"manifest={place / 'manifest.csv'}", f"store={place / f'store-{name}'}",
         "labels.scheme=four", "split.protocol=sequential-6fold", "split.folds=[1]",
-        "training.epochs=2", *(text.replace("ENCODER", encoder) for text in SMALL[name]),
+        *(text.replace("ENCODER", encoder) for text in changed),
     ]  # fmt: skip
-    if name == "probe":
-        changes.remove("training.epochs=2")
     run = train(read_experiment(path, changes), place / "runs")
     assert run.folder.name == path.stem
     assert evaluate_run(run, "test").n_answered == 8
+
+
+def test_every_recipe_is_run():
+    assert {path.stem.rpartition("-")[2] for path in RECIPES} == set(SMALL)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
