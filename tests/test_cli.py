@@ -393,3 +393,9 @@ def test_an_error_of_our_own_code_is_not_hidden(monkeypatch, affectus, place):
     monkeypatch.setattr("affectus.predictor.load_model", broken)
     with pytest.raises(ZeroDivisionError):
         affectus("predict", "x.wav", "--model", place / "model")
+
+
+def test_it_says_which_version_it_is(affectus):
+    from affectus import __version__
+
+    assert affectus("--version") == (0, f"affectus {__version__}\n", "")
