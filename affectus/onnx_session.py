@@ -13,7 +13,8 @@ def open_session(network: bytes | str | Path, *, threads: int | None = None) -> 
 
     `threads` are for one call; by default one in a child process, which has its share of the
     machine, and elsewhere as many as onnxruntime finds. Only its errors are printed. onnxruntime is
-    loaded here and not before: most of what this package does needs none of it.
+    loaded here and not before: most of what this package does needs none of it. A session keeps the
+    bytes that it is given for as long as it lives: of what lies in a file, give the file.
 
     Raises ValueError, with onnxruntime's words, for what is no network that it can run.
     """

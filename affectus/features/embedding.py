@@ -92,9 +92,9 @@ class _Encoder:
         from affectus.features import restore_extractor
 
         self.facts: ModelFacts
-        self.facts, network = read_model(folder)
+        self.facts, _ = read_model(folder)
         self.extractor: Extractor = restore_extractor(self.facts.extractor)
-        self.session = open_session(network)
+        self.session = open_session(Path(folder) / "model.onnx")  # just checked
         shapes = {output.name: output.shape for output in self.session.get_outputs()}
         if "frames" not in shapes:
             raise ModelError(

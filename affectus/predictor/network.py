@@ -38,7 +38,7 @@ class Network:
     def __init__(self, folder: Path, *, threads: int) -> None:
         keep_freed_memory()
         self.folder = folder
-        self.facts, network = read_model(folder)
+        self.facts, _ = read_model(folder)
         if self.facts.members:
             raise ModelError(f"{folder}: a fused model; expected one network. Export it again.")
         self.extractor = restore(folder, self.facts.extractor)
@@ -46,7 +46,7 @@ class Network:
         self.card = name_card(folder)
         self.streams = self.facts.streams
         try:
-            self._session = open_session(network, threads=threads)
+            self._session = open_session(folder / "model.onnx", threads=threads)  # just checked
         except ValueError as error:
             raise ModelError(
                 f"{folder}/model.onnx: {error}; expected a network. Export it again."
