@@ -155,16 +155,10 @@ class FaceNetwork:
 
 
 def _open(file: str) -> Any:
-    from onnxruntime.capi import onnxruntime_pybind11_state as refusals
-
     try:
         return open_session(file)
-    except (
-        refusals.Fail, refusals.InvalidArgument, refusals.InvalidGraph, refusals.InvalidProtobuf,
-        refusals.NoSuchFile, refusals.NotImplemented, refusals.RuntimeException,
-    ) as error:  # fmt: skip
-        text = str(error).splitlines()[0]
-        raise ModelError(f"{file}: {text}; expected a model in ONNX. Check the file.") from None
+    except ValueError as error:
+        raise ModelError(f"{file}: {error}; expected a model in ONNX. Check the file.") from None
 
 
 @cache
