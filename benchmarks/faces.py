@@ -3,8 +3,8 @@
 The films are synthetic, one person each, H.264 at 30 pictures a second; `--films` times films of
 one's own. Both decode; the other one makes each picture 320 pixels wide, evens it out and looks for
 faces in all of it, and neither follows nor cuts out. Processor time and wall time, since a busy
-machine changes only the second. `--minutes` adds the memory that a film of that length takes: to be
-cut out, all of whose crops are kept, and to be answered by a network of voice and face.
+machine changes only the second. `--minutes` adds the memory that a film of that length takes: its
+crops extracted to a store, and answered by a network of voice and face.
 """
 
 from __future__ import annotations
@@ -43,12 +43,20 @@ RATE, N_DRAWN, N_TIMES, ROUNDS = 30, 30, 5, 3
 DETECTOR_WIDTH = 320
 LONG_RATE, LONG_SIZE = 15, (240, 320)
 
-_CUT_OUT = """
+_EXTRACT = """
 import sys
+from pathlib import Path
+from affectus.extraction import extract_features
 from affectus.features import create_extractor
-from affectus.media import Limits, open_video
-with open_video(sys.argv[1], rate=15, limits=Limits(max_seconds=10_000)) as film:
-    print(len(create_extractor("face_crops")(film)))
+from affectus.manifest import Clip, Manifest, hash_file
+from affectus.media import Limits
+film = Path(sys.argv[1])
+clip = Clip(clip_id="own/film", corpus="own", file=str(film), sha256=hash_file(film))
+done = extract_features(
+    Manifest((clip,)), create_extractor("face_crops"), film.parent / f"store-{film.stem}",
+    workers=0, limits=Limits.up_to(10_000),
+)
+assert done.done == 1, done.failed
 """
 _ANSWER = """
 import sys
@@ -147,14 +155,15 @@ def detect_in_all(data: bytes) -> Counts:
 
 
 def print_memory(minutes: list[float]) -> None:
-    """Print what cutting faces out of films of some lengths takes, and answering them."""
+    """Print what extracting the faces of films of some lengths takes, and answering them."""
     rows: list[tuple[object, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
-        path, model = Path(folder) / "long.mp4", Path(folder) / "model"
+        model = Path(folder) / "model"
         write_model(model)
         for length in minutes:
+            path = Path(folder) / f"{length:g}-minutes.mp4"
             write_long_film(path, length * 60)
-            for what, script in (("cut out", _CUT_OUT), ("answered", _ANSWER)):
+            for what, script in (("extracted", _EXTRACT), ("answered", _ANSWER)):
                 command = [sys.executable, "-c", script, str(path), str(model)]
                 rows.append((what, length, *run_process(command)))
     height, width = LONG_SIZE

@@ -3,8 +3,10 @@
 The faces are drawn (affectus.synthesis.face); where they are is known because it is said here.
 """
 
+import errno
 import hashlib
 import sys
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -15,7 +17,7 @@ from onnx import TensorProto, helper
 
 from affectus.cli import run
 from affectus.emotions import EMOTIONS
-from affectus.errors import ConfigError, MediaError, ModelError
+from affectus.errors import ConfigError, DiskError, MediaError, ModelError
 from affectus.extraction import extract_features
 from affectus.face_rows import INFO, read_rows, split_rows
 from affectus.features import create_extractor, describe_extractor, restore_extractor, sees
@@ -26,7 +28,7 @@ from affectus.features.face.networks import BLENDSHAPES
 from affectus.features.face.tracking import follow_face
 from affectus.manifest import Clip, Manifest, hash_file
 from affectus.media import Frame, open_video
-from affectus.store import FeatureStore
+from affectus.store import FeatureStore, Spooled
 from affectus.synthesis.face import draw_faces
 
 HAAR = HaarDetector()
@@ -231,16 +233,16 @@ def test_the_same_film_gives_the_same_bytes():
 def test_a_clip_with_few_faces_fails_or_warns_by_choice():
     frames = frames_of([*person(3), *[blank()] * 7])
     strict = create_extractor("face_crops")
-    rows = strict(frames)
+    info = split_rows(strict(frames)).info
     with pytest.raises(MediaError) as caught:
-        strict.expect_faces(rows, "talk.mp4")
+        strict.expect_faces(info, "talk.mp4")
     assert str(caught.value) == (
         "MediaError E1606 'talk.mp4': a face in 30% of 10 frames; expected 50%. Leave it out, or "
         "allow it: --set few=warn"
     )
-    create_extractor("face_crops", few="warn").expect_faces(rows, "talk.mp4")
-    create_extractor("face_crops", min_found=0.2).expect_faces(rows, "talk.mp4")
-    (warning,) = find_faults(split_rows(rows).info, 0.5)
+    create_extractor("face_crops", few="warn").expect_faces(info, "talk.mp4")
+    create_extractor("face_crops", min_found=0.2).expect_faces(info, "talk.mp4")
+    (warning,) = find_faults(info, 0.5)
     assert warning.code == "W1702"
 
 
@@ -483,6 +485,36 @@ def test_films_go_through_the_same_engine_store_and_ledger(tmp_path):
         assert store.get("face_crops", clips[0].content_key).shape[0] == 15
     again = extract_features(Manifest(tuple(clips)), create_extractor("face_crops"), tmp_path / "s")
     assert again.new == 0
+
+
+def test_a_long_film_takes_no_more_memory_than_a_short_one(tmp_path):
+    long = [*person(30), *[blank()] * 6] * 25
+    clip = clip_of(tmp_path / "a.mp4", film(long, rate=15), "a")
+    extractor = create_extractor("face_crops", size=200)
+    tracemalloc.start()
+    extract_features(Manifest((clip,)), extractor, tmp_path / "s", workers=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with FeatureStore(tmp_path / "s") as store:
+        rows = store.get("face_crops", clip.content_key)
+    assert rows.shape == (900, 40 + 200**2)  # 36 MB
+    assert peak < 12e6
+    with open_video(tmp_path / "a.mp4", rate=15) as video:  # in pieces as at once
+        assert extractor(video).tobytes() == rows.tobytes()
+
+
+def test_a_disk_that_is_full_while_a_film_is_read_stops_the_run(tmp_path, monkeypatch):
+    clip = clip_of(tmp_path / "a.mp4", film(person(15), rate=15), "a")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Spooled, "append", full)
+    with pytest.raises(DiskError, match="Free some space; what was committed is safe"):
+        extract_features(
+            Manifest((clip,)), create_extractor("face_crops"), tmp_path / "s", workers=0
+        )
+    assert list((tmp_path / "s").glob("*.safetensors")) == []
 
 
 def test_extraction_says_what_identity_vectors_do_to_a_score(tmp_path, capsys):

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affectus import store as store_module
 from affectus.errors import DiskError, StoreError
-from affectus.store import FeatureStore, Item, Result, shard_path, write_shard
+from affectus.store import FeatureStore, Item, Note, Result, Spool, shard_path, write_shard
 from affectus.store import index as index_module
 
 RECORD = {"name": "toy", "version": 1, "n_mels": 4, "f_max": 8000.0, "trim_db": None}
@@ -287,6 +288,42 @@ def test_the_bytes_of_a_shard_do_not_depend_on_the_order_of_its_arrays(tmp_path)
     content = shard_path(tmp_path, "one", 0).read_bytes()
     assert content == shard_path(tmp_path, "other", 0).read_bytes()
     assert one == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_a_shard_is_what_the_safetensors_library_writes(tmp_path, kind):
+    made = {
+        f"{place}\u00fc": np.arange(4 * place, dtype=kind).reshape(-1, 4) for place in range(11)
+    }
+    note = Note({"name": "t\u00f6y", "rate": 0.1}, [('a "clip"\n', Result("k", 3, "sound"))])
+    write_shard(tmp_path, "toy", 0, made, note)
+    content = shard_path(tmp_path, "toy", 0).read_bytes()
+    with safetensors.safe_open(shard_path(tmp_path, "toy", 0), "numpy") as file:
+        metadata = file.metadata()
+        assert sorted(file.keys()) == sorted(made)
+    assert content == safetensors.numpy.save(made, metadata)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_an_array_that_waited_in_a_file_gives_the_same_shard(tmp_path, kind):
+    rng = np.random.default_rng(1)
+    made = {key: rng.integers(0, 255, (900, 1_300)).astype(kind) for key in KEYS[:3]}
+    note = Note(RECORD, [(key, Result(key, 900)) for key in made])
+    one = write_shard(tmp_path, "one", 0, made, note)
+    with Spool(tmp_path) as spool:
+        waiting = {}
+        for key, values in made.items():
+            lost = spool.begin()
+            lost.append(values[:7])
+            lost.drop()
+            waiting[key] = spool.begin()
+            for piece in np.array_split(values, 5):
+                waiting[key].append(piece)
+            assert waiting[key].shape == values.shape
+        assert write_shard(tmp_path, "other", 0, waiting, note) == one
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "one-000000.safetensors", "other-000000.safetensors",
+    ]  # fmt: skip
 
 
 def test_a_shard_without_arrays_has_no_file(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import LimitError, MediaError
+from affectus.face_rows import split_rows
 from affectus.features import Extractor, FaceExtractor, restore_extractor, sees
+from affectus.features.face import Watch
 from affectus.fingerprint import fingerprint
 from affectus.manifest import Clip
 from affectus.media import (
+    Frame,
     Limits,
     MediaWarning,
     Recording,
@@ -25,9 +28,10 @@ from affectus.media import (
     open_video,
     read_audio,
 )
-from affectus.store import Note, Result, write_shard
+from affectus.store import Note, Result, Spool, Spooled, disk_errors, write_shard
 from affectus.workers import TOO_LARGE, LostItemError, Take
 
+_FRAMES = 64  # of a film whose rows are in memory: 0.8 MB of crops
 _MOST_SAMPLES = 20_000_000  # decoded and waiting for company: 80 MB, 20 minutes
 
 
@@ -48,6 +52,41 @@ class Task:
 def make_shard(task: Task, take: Take) -> tuple[int, str, list[Result]]:
     """Decode and extract one shard's clips and write its file; the idempotent task."""
     extractor = restore_extractor(task.record)
+    arrays: Mapping[str, NDArray[Any] | Spooled]
+    with Spool(task.folder) as spool:
+        if sees(extractor):
+            arrays, results = _look_at_clips(task, take, extractor, spool)
+        else:
+            arrays, results = _hear_clips(task, take, extractor)
+        # With its note, so that the index can be made again from the shards.
+        note = Note(
+            {**task.record, "decoder": task.decoder},
+            [(clip.clip_id, results[place]) for place, clip in enumerate(task.clips)],
+        )
+        sha256 = write_shard(task.folder, extractor.name, task.shard, arrays, note)
+    return task.shard, sha256, [results[place] for place in range(len(task.clips))]
+
+
+def _look_at_clips(
+    task: Task, take: Take, extractor: FaceExtractor, spool: Spool
+) -> tuple[dict[str, Spooled], dict[int, Result]]:
+    """Return the rows of a shard's films by key, and what became of each by its place."""
+    arrays: dict[str, Spooled] = {}
+    results: dict[int, Result] = {}
+    for place, clip in enumerate(task.clips):
+        with _noting_failure(results, place, clip):
+            take(place)
+            data = _read_clip(clip, task.limits)
+            arrays[clip.content_key], results[place] = _look_at_clip(
+                clip, data, extractor, task.limits, spool
+            )
+    return arrays, results
+
+
+def _hear_clips(
+    task: Task, take: Take, extractor: Extractor
+) -> tuple[dict[str, NDArray[Any]], dict[int, Result]]:
+    """Return the features of a shard's recordings by key, and what became of each by its place."""
     arrays: dict[str, NDArray[Any]] = {}
     results: dict[int, Result] = {}
     heard: dict[int, Recording] = {}  # decoded, and not yet extracted
@@ -55,25 +94,13 @@ def make_shard(task: Task, take: Take) -> tuple[int, str, list[Result]]:
         with _noting_failure(results, place, clip):
             take(place)
             data = _read_clip(clip, task.limits)
-            if sees(extractor):
-                rows, results[place] = _look_at_clip(clip, data, extractor, task.limits)
-                arrays[clip.content_key] = rows
-            else:
-                heard[place] = _hear_clip(clip, data, extractor.sample_rate, task.limits)
+            heard[place] = _hear_clip(clip, data, extractor.sample_rate, task.limits)
         held = sum(len(recording.waveform) for recording in heard.values())
         if held >= _held_at_once(extractor) or place + 1 == len(task.clips):
             for group in _groups(extractor, heard):
                 _extract_together(task.clips, heard, group, extractor, take, arrays, results)
             heard = {}
-    # With its note, so that the index can be made again from the shards.
-    note = Note(
-        {**task.record, "decoder": task.decoder},
-        [(clip.clip_id, results[place]) for place, clip in enumerate(task.clips)],
-    )
-    # In the order of the clips, however they were computed.
-    arrays = {c.content_key: arrays[c.content_key] for c in task.clips if c.content_key in arrays}
-    sha256 = write_shard(task.folder, extractor.name, task.shard, arrays, note)
-    return task.shard, sha256, [results[place] for place in range(len(task.clips))]
+    return arrays, results
 
 
 @contextmanager
@@ -174,18 +201,38 @@ def _hear_clip(clip: Clip, data: bytes, sample_rate: int, limits: Limits) -> Rec
 
 
 def _look_at_clip(
-    clip: Clip, data: bytes, extractor: FaceExtractor, limits: Limits
-) -> tuple[NDArray[Any], Result]:
-    """Return a film's rows, and their hash for that of its sound."""
+    clip: Clip, data: bytes, extractor: FaceExtractor, limits: Limits, spool: Spool
+) -> tuple[Spooled, Result]:
+    """Return a film's rows, which wait in the spool, and their hash for that of its sound."""
     name = str(clip.path)
-    with open_video(data, name=name, rate=extractor.rate, limits=limits) as video:
-        rows = extractor(cut_frames(video, clip.start, clip.end))
-    _refuse_cut(name, video.warnings)
-    if video.n_frames < 2 or len(rows) < 2:
-        text = f"{min(video.n_frames, len(rows))} picture; expected a film of two at least. "
-        raise MediaError("E1201", name, f"{text}Give a longer one, or the voice alone.")
-    extractor.expect_faces(rows, name)
-    return rows, Result(clip.content_key, len(rows), hashlib.sha256(rows.tobytes()).hexdigest())
+    with disk_errors(spool.folder):
+        rows = spool.begin()
+    digest, info = hashlib.sha256(), []
+    try:
+        with open_video(data, name=name, rate=extractor.rate, limits=limits) as video:
+            for piece in _look(extractor.watch(), cut_frames(video, clip.start, clip.end)):
+                with disk_errors(spool.folder):
+                    rows.append(piece)
+                digest.update(piece.data)
+                info.append(split_rows(piece).info)
+        _refuse_cut(name, video.warnings)
+        if min(video.n_frames, rows.shape[0]) < 2:
+            text = f"{min(video.n_frames, rows.shape[0])} picture; expected a film of two at least."
+            raise MediaError("E1201", name, f"{text} Give a longer one, or the voice alone.")
+        extractor.expect_faces(np.concatenate(info), name)
+    except BaseException:
+        rows.drop()
+        raise
+    return rows, Result(clip.content_key, rows.shape[0], digest.hexdigest())
+
+
+def _look(watch: Watch, frames: Iterable[Frame]) -> Iterator[NDArray[Any]]:
+    """Yield the rows of frames, 64 at a time and then the rest."""
+    for n_seen, frame in enumerate(frames, 1):
+        watch.look(frame)
+        if n_seen % _FRAMES == 0:
+            yield watch.take()
+    yield watch.take()
 
 
 def _refuse_cut(name: str, warnings: Iterable[MediaWarning]) -> None:

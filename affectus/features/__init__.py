@@ -97,8 +97,8 @@ class FaceExtractor(Protocol):
     def parameters(self) -> dict[str, Parameter]:
         """Return every setting."""
 
-    def expect_faces(self, rows: NDArray[Any], name: str) -> None:
-        """Raise MediaError E1606 where a clip shows too few faces."""
+    def expect_faces(self, info: NDArray[np.float32], name: str) -> None:
+        """Raise MediaError E1606 where a clip's rows [F, 10] by INFO show too few faces."""
 
     @property
     def few(self) -> str:

@@ -44,6 +44,7 @@ from affectus.store.shards import (
     shard_path,
     write_shard,
 )
+from affectus.store.spool import Spool, Spooled
 
 __all__ = [
     "SHARD_SIZE",
@@ -51,6 +52,8 @@ __all__ = [
     "Item",
     "Note",
     "Result",
+    "Spool",
+    "Spooled",
     "disk_errors",
     "locked",
     "read_shard",

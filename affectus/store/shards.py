@@ -13,20 +13,23 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from affectus.errors import DiskError, StoreError
+from affectus.store.spool import Spooled
 
 # What an array may be of: numbers, or the bytes of pictures.
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _NOTE = "affectus"  # the one entry of the metadata: with more, their order would be by chance
+
+Array = NDArray[Any] | Spooled
 
 
 class Result(NamedTuple):
@@ -91,12 +94,20 @@ def read_shard(path: Path) -> tuple[str, Note]:
     return hashlib.sha256(data.data).hexdigest(), Note(note["record"], items)
 
 
-def _hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
+def _hash_arrays(arrays: Mapping[str, Array]) -> str:
     digest = hashlib.sha256()
     for key in sorted(arrays):
         digest.update(f"{key}{arrays[key].shape}".encode())
-        digest.update(np.ascontiguousarray(arrays[key]).data)
+        for piece in _pieces(arrays[key]):
+            digest.update(piece)
     return digest.hexdigest()
+
+
+def _pieces(array: Array) -> Iterable[bytes | memoryview]:
+    """Return an array's bytes, row by row."""
+    if isinstance(array, Spooled):
+        return array.pieces()
+    return (np.ascontiguousarray(array).data,)
 
 
 def shard_path(folder: Path, name: str, shard: int) -> Path:
@@ -108,7 +119,7 @@ def write_shard(
     folder: Path,
     name: str,
     shard: int,
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, Array],
     note: Note | None = None,
 ) -> str:
     """Write one shard, complete or not at all, and return its SHA-256.
@@ -118,15 +129,17 @@ def write_shard(
     """
     if not arrays and note is None:
         return ""
-    arrays = {key: _storable(arrays[key]) for key in arrays}
-    data = safetensors.numpy.save(arrays, _metadata(arrays, note) if note else None)
+    arrays = {key: _storable(array) for key, array in arrays.items()}
+    digest = hashlib.sha256()
     path = shard_path(folder, name, shard)
     # A worker that outlives its killed parent for a moment must not share a file with the next one.
     temporary = folder / f".{path.name}.{os.getpid()}.tmp"
     with disk_errors(folder):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                for piece in _lay_out(arrays, _metadata(arrays, note) if note else {}):
+                    digest.update(piece)
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -138,15 +151,42 @@ def write_shard(
             os.fsync(handle)
         finally:
             os.close(handle)
-    return hashlib.sha256(data).hexdigest()
+    return digest.hexdigest()
 
 
-def _storable(array: NDArray[Any]) -> NDArray[Any]:
+def _lay_out(
+    arrays: Mapping[str, Array], metadata: Mapping[str, str]
+) -> Iterator[bytes | memoryview]:
+    """Yield a safetensors file piece by piece: its own writer would hold all of it, twice.
+
+    **Source:** as for `map_arrays`; wide types first and then by name, the header filled up with
+    spaces to eight bytes, as the library has it.
+    """
+    names = sorted(arrays, key=lambda key: (-arrays[key].dtype.itemsize, key))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for key in names:
+        start, end = end, end + arrays[key].nbytes
+        header[key] = {
+            "dtype": _NAMES[arrays[key].dtype],
+            "shape": list(arrays[key].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for key in names:
+        yield from _pieces(arrays[key])
+
+
+def _storable(array: Array) -> Array:
     """Return an array of bytes as it is, any other as float32."""
-    return np.ascontiguousarray(array, None if array.dtype == np.uint8 else np.float32)
+    if isinstance(array, Spooled):
+        return array
+    return np.ascontiguousarray(array, "u1" if array.dtype == np.uint8 else "<f4")
 
 
-def _metadata(arrays: Mapping[str, NDArray[Any]], note: Note) -> dict[str, str]:
+def _metadata(arrays: Mapping[str, Array], note: Note) -> dict[str, str]:
     items = []
     for clip_id, (*rest, heard) in note.items:
         text = None if heard is None else base64.b64encode(heard).decode()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import ConfigError, MediaError
-from affectus.face_rows import FOUND, INFO, N_FACES, join_rows, split_rows
+from affectus.face_rows import FOUND, INFO, N_FACES, join_rows
 from affectus.features.checks import check_parameters
 from affectus.features.face.crops import crop_face, measure_blur
 from affectus.features.face.detection import Detection, Detector, HaarDetector, YuNetDetector
@@ -73,10 +73,10 @@ class _FaceFeatures:
         """Return every setting."""
         return asdict(self)
 
-    def expect_faces(self, rows: NDArray[Any], name: str) -> None:
-        """Refuse (E1606) the rows of a clip with too few faces, unless that is to be a warning."""
+    def expect_faces(self, info: NDArray[np.float32], name: str) -> None:
+        """Refuse (E1606) a clip with too few faces, unless that is to be a warning."""
         if self.few == "fail":
-            for code, text in find_faults(split_rows(rows).info, self.min_found):
+            for code, text in find_faults(info, self.min_found):
                 if code == "W1702":
                     remedy = "Leave it out, or allow it: --set few=warn"
                     raise MediaError("E1606", name, f"{text}. {remedy}")
