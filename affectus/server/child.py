@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import AffectusError, LimitError, MediaError
-from affectus.media import Limits, load_decoders
+from affectus.media import Frame, Limits, load_decoders
 from affectus.model_folder import ModelFacts
 from affectus.predictor import Predictor, load_model
 from affectus.server.confinement import allow_item, confine
@@ -89,6 +89,7 @@ def describe(facts: ModelFacts) -> dict[str, Any]:
         "title": facts.name,
         "labels": facts.labels,
         "scheme": facts.scheme,
+        "streams": facts.streams,
         "evaluation": facts.evaluation,
         "corpora": facts.corpora,
         "licences": facts.licences,
@@ -114,11 +115,18 @@ def _teller(
 
 
 def _warm_up(models: dict[str, Predictor], limits: Limits) -> None:
-    """Answer once with each model, so that the first client does not wait for tables and memory."""
+    """Answer once with each model, so that the first client does not wait for tables and memory.
+
+    Of one that looks at films, what finds faces is loaded: it is read from files.
+    """
     for model in models.values():
         rate = model.extractor.sample_rate
-        noise = np.random.default_rng(0).normal(0, 0.1, 3 * rate).astype(np.float32)
-        model.predict((noise, rate), limits=limits)
+        if "voice" in model.streams:
+            noise = np.random.default_rng(0).normal(0, 0.1, 3 * rate).astype(np.float32)
+            model.predict((noise, rate), limits=limits, only="voice")
+        if "face" in model.streams:
+            grey = np.full((144, 192), 120, np.uint8)
+            model.stream(rate, limits=limits, only="face").see(Frame(0.0, grey))
 
 
 class _Service:

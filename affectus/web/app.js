@@ -1,6 +1,7 @@
-// The page: recordings and the microphone in, answers out.
+// The page: recordings, microphone and camera in, answers out.
 
 import { keepToken, listModels, onToken, predict } from "./api.js";
+import { Camera } from "./camera.js";
 import { setUpCard } from "./card.js";
 import { remember, setUpHistory, showHistory } from "./history.js";
 import { Recorder } from "./recorder.js";
@@ -24,12 +25,19 @@ onToken(() => new Promise((resolve) => {
 const chosen = () => $("model").value;
 const beside = () => ($("compare").value && $("compare").value !== chosen() ? [$("compare").value] : []);
 
+const streams = new Map(); // what each model answers from: voice, face or both
+const looks = () => Boolean(streams.get(chosen())?.includes("face"));
+const hears = () => Boolean(streams.get(chosen())?.includes("voice"));
+
 const setUpModels = async () => {
   const { models, runs } = await listModels();
+  models.forEach((model) => streams.set(model.id, model.streams ?? ["voice"]));
   $("to-runs").hidden = !runs;
   $("model").replaceChildren(...models.map(({ id }) => make("option", { value: id }, id)));
   $("compare").replaceChildren(make("option", { value: "" }, "nothing"), ...models.map(({ id }) => make("option", { value: id }, id)));
   $("compare-field").hidden = models.length < 2;
+  $("model").addEventListener("change", showWays);
+  showWays();
 };
 
 // --- files --------------------------------------------------------------------------------------
@@ -82,7 +90,31 @@ const setUpFiles = () => {
   });
 };
 
-// --- microphone ---------------------------------------------------------------------------------
+// --- microphone and camera ----------------------------------------------------------------------
+
+const films = () => looks() && $("camera").checked;
+
+// What can be recorded for the chosen model. Who agreed to one thing has not agreed to another.
+const showWays = () => {
+  $("camera-field").hidden = !looks();
+  $("camera").disabled = !hears();
+  if (!hears()) $("camera").checked = true;
+  showNotice();
+};
+
+const showNotice = () => {
+  const on = films();
+  $("question").textContent = looks() ? (hears() ? "What do this voice and face express?" : "What does this face express?") : "What does this voice express?";
+  $("speak-title").textContent = on ? "Your voice and face" : "Your voice";
+  const say = (name, text) => { document.querySelector(`.way .${name}`).textContent = text; };
+  say("who", on ? "voice and face" : "voice");
+  say("expresses", on ? "express" : "expresses");
+  say("what", on ? "Sound and pictures go" : "The sound goes");
+  say("are", on ? "are" : "is");
+  say("met", on ? "heard or seen" : "heard");
+  $("consent").checked = false;
+  $("record").disabled = true;
+};
 
 let recorder = null;
 let ticking = 0;
@@ -92,7 +124,8 @@ const showRecording = (on) => {
   $("record-word").textContent = on ? "Stop" : "Record";
   $("discard").hidden = !on;
   $("live").hidden = !on;
-  $("consent").disabled = on;
+  for (const id of ["consent", "model"]) $(id).disabled = on;
+  $("camera").disabled = on || !hears();
   clearInterval(ticking);
   if (on) ticking = setInterval(() => { $("clock").textContent = clock(recorder?.seconds ?? 0); }, 200);
 };
@@ -109,9 +142,17 @@ const showAnswer = (segment) => {
   $("strip").scrollLeft = $("strip").scrollWidth;
 };
 
+const showPicture = (stream) => {
+  $("picture").srcObject = stream;
+  $("picture").hidden = !stream;
+};
+
+const atTime = (word) => `${word}, ${new Date().toLocaleTimeString([], { timeStyle: "short" })}`;
+
 const record = async () => {
   fail("");
-  const mine = new Recorder({ onAnswer: showAnswer, onLevel: showLevel,
+  const film = films();
+  const mine = film ? new Camera({ onLevel: showLevel, onPicture: showPicture }) : new Recorder({ onAnswer: showAnswer, onLevel: showLevel,
     onBusy: () => { $("now").textContent = "The service is busy; answers come late."; } });
   const model = chosen();
   $("record").disabled = true;
@@ -125,16 +166,19 @@ const record = async () => {
   }
   recorder = mine;
   $("strip").replaceChildren();
-  $("now").textContent = "Speak: the first answer comes after three seconds.";
+  $("live-title").textContent = film ? "Filming" : "Listening";
+  $("strip").hidden = film;
+  $("now").textContent = film ? "Look at the camera and speak: the answer comes when you stop." : "Speak: the first answer comes after three seconds.";
   $("clock").textContent = "0:00";
   showRecording(true);
-  let card = null;
   try {
     const prediction = await mine.done;
-    if (prediction) {
-      const name = `Microphone, ${new Date().toLocaleTimeString([], { timeStyle: "short" })}`;
+    if (prediction && film) {
+      takeFiles([new File([prediction], atTime("Camera"), { type: prediction.type })]);
+    } else if (prediction) {
+      const name = atTime("Microphone");
       prediction.file = name;
-      card = new Card(name);
+      const card = new Card(name);
       $("results").prepend(card.node);
       await card.show(mine.wav(), [prediction], [model]);
       remember(prediction, model);
@@ -150,6 +194,7 @@ const record = async () => {
 
 const setUpMicrophone = () => {
   $("consent").checked = false;
+  $("camera").addEventListener("change", showNotice);
   $("consent").addEventListener("change", () => { $("record").disabled = !$("consent").checked; });
   $("record").addEventListener("click", () => {
     if (!recorder) record();

@@ -1,7 +1,7 @@
 // One recording's answer as a card: by one model, or by two side by side.
 
 import { showSound } from "./sound.js";
-import { clock, make, percent, ranked, short, tone, verdict } from "./words.js";
+import { alone, clock, make, percent, ranked, short, tone, verdict } from "./words.js";
 
 const bars = (scores, best) => {
   const list = make("dl", { class: "bars" });
@@ -22,7 +22,8 @@ const answer = (prediction, model) => {
   return make("div", {},
     make("div", {}, model ? make("p", { class: "by" }, model) : null,
       make("p", { class: open ? "verdict open" : "verdict" }, word),
-      make("p", { class: "say" }, sentence)),
+      make("p", { class: "say" }, sentence),
+      alone(prediction) ? make("p", { class: "alone" }, alone(prediction)) : null),
     Object.keys(prediction.scores).length ? bars(prediction.scores, prediction.emotion) : null,
     prediction.warnings.length
       ? make("ul", { class: "warnings", "aria-label": "Warnings" }, ...prediction.warnings.map((text) => make("li", {}, text)))
@@ -43,7 +44,7 @@ const stretches = (segments) => {
 
 export class Card {
   constructor(name) {
-    this.state = make("div", { class: "waiting" }, make("span", { class: "spinner", "aria-hidden": "true" }), make("span", {}, "Listening to it…"));
+    this.state = make("div", { class: "waiting" }, make("span", { class: "spinner", "aria-hidden": "true" }), make("span", {}, "One moment…"));
     this.length = make("span", {});
     this.node = make("article", { class: "result", "aria-label": name },
       make("div", { class: "result-head" }, make("h2", {}, name), this.length), this.state);

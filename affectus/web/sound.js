@@ -88,11 +88,17 @@ export const showSound = async (file, said) => {
     sound = null; // a format that browsers do not know; the service does
   }
   const last = segments.length ? segments[segments.length - 1].end : 0;
+  const film = file.type.startsWith("video/") ? make("video", { class: "film", playsinline: true, "aria-label": "The film" }) : null;
+  film?.addEventListener("error", () => film.remove()); // a format that browsers do not know
   if (!sound) {
-    if (segments.length < 2) return null;
-    return make("div", { class: "sound mute" }, ...said.map(([model, own]) => bands(model, own, last, () => {})));
+    if (film) Object.assign(film, { src: URL.createObjectURL(file), controls: true });
+    if (segments.length < 2) return film && make("div", { class: "sound mute" }, film);
+    return make("div", { class: "sound mute" }, film ?? "", ...said.map(([model, own]) => bands(model, own, last, (start) => {
+      if (film) film.currentTime = start;
+    })));
   }
-  const audio = new Audio(URL.createObjectURL(file));
+  const audio = film ?? new Audio();
+  audio.src = URL.createObjectURL(file);
   const cursor = make("div", { class: "cursor" });
   const canvas = make("canvas", {});
   const wave = make("div", { class: "wave", role: "slider", tabindex: "0", "aria-label": "Position in the recording",
@@ -137,5 +143,5 @@ export const showSound = async (file, said) => {
   const samples = sound.getChannelData(0);
   new ResizeObserver(() => draw(canvas, samples, sound.duration, segments)).observe(wave);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(canvas, samples, sound.duration, segments));
-  return make("div", { class: "sound" }, button, wave, ...said.map(([model, own]) => bands(model, own, sound.duration, seek)));
+  return make("div", { class: "sound" }, film, button, wave, ...said.map(([model, own]) => bands(model, own, sound.duration, seek)));
 };
