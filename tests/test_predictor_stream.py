@@ -178,3 +178,27 @@ def test_batches_are_made_as_they_are_asked_for(model):
 
     next(model.predict_many(sources()))
     assert len(asked) < 100
+
+
+def test_a_speaker_who_is_followed_is_heard_once(model, monkeypatch):
+    clips = [(tones((emotion, 1.0)), RATE) for emotion in ("happy", "sad", "angry")]
+    hear, heard = model._network.hear, []
+    monkeypatch.setattr(model._network, "hear", lambda wave: heard.append(len(wave)) or hear(wave))
+    found = list(model.follow_speaker(clips))
+    assert heard == [RATE] * 3
+    for number, (answer, _) in enumerate(found):
+        known = model.learn_speaker(clips[: number + 1])
+        assert_same(answer, model.predict(clips[number], speaker=known))
+
+
+def test_a_long_recording_of_who_is_followed_is_learnt_from_in_pieces(model):
+    sounds = [
+        (tones(("happy", 6.0), ("sad", 6.0), rate=48_000), 48_000),
+        (tones(("sad", 0.2)), RATE),
+    ]
+    (long, known), (short, last) = model.follow_speaker(sounds)
+    expected = model.learn_speaker(sounds[:1])
+    np.testing.assert_allclose(known.mean, expected.mean, atol=1e-4)
+    assert known.n_clips == last.n_clips == 4  # 0.2 s are too little to learn from
+    assert_same(long, model.predict(sounds[0], speaker=expected))
+    assert_same(short, model.predict(sounds[1], speaker=expected))

@@ -88,9 +88,15 @@ class Network:
         self, clips: Iterable[Waveform], profile: SpeakerProfile | None
     ) -> SpeakerProfile:
         """Return a speaker's profile after some more clips."""
+        return self.learn_frames((self.hear(clip) for clip in clips), profile)
+
+    def learn_frames(
+        self, clips: Iterable[Frames], profile: SpeakerProfile | None
+    ) -> SpeakerProfile:
+        """Return a speaker's profile after some more clips that were heard, [T', D] each."""
         self.check_profile(profile)
         self._check_adapts()
-        return learn((self.hear(clip) for clip in clips), self.features, profile)
+        return learn(clips, self.features, profile)
 
     def check_profile(self, profile: SpeakerProfile | None) -> None:
         """Refuse a profile of other features, or any where the model takes sound: ConfigError."""

@@ -38,6 +38,7 @@ _NOTHING: dict[tuple[Modality, ...], Reason] = {
     ("face",): "no face",
     ("voice", "face"): "no speech and no face",
 }
+_LEAST_SECONDS = 0.25  # of a clip that a speaker is learnt from
 _AHEAD = 64  # clips that are heard before the network is asked, so that batches are of like length
 
 
@@ -276,19 +277,39 @@ class Predictor:
         Each clip is learnt from before it is answered, so that answers become better from clip to
         clip. The last profile is what `learn_speaker` makes of all.
         """
+        plain = "face" not in self._choose(only) and isinstance(self._network, Network)
         for clip in clips:
             try:
                 waveform = self._read(clip, limits)
-                parts = self._cut(waveform)
-                if parts:
-                    profile = self._network.learn_speaker(parts, profile)
-                answer = self.predict(
-                    clip, labels=labels, speaker=profile, abstain=abstain, limits=limits, only=only
-                )
+                if plain and len(waveform) <= CLIP_SECONDS * self.extractor.sample_rate:
+                    settings = self._settings(None, None, labels, profile, abstain, True, limits)
+                    answer, profile = self._learn_and_answer(clip, settings)
+                else:
+                    parts = self._cut(waveform)
+                    if parts:
+                        profile = self._network.learn_speaker(parts, profile)
+                    answer = self.predict(
+                        clip, labels=labels, speaker=profile, abstain=abstain, limits=limits,
+                        only=only,
+                    )  # fmt: skip
             except MediaError as error:
                 yield error, profile
             else:
                 yield answer, profile
+
+    def _learn_and_answer(
+        self, clip: Source, settings: Settings
+    ) -> tuple[Prediction, SpeakerProfile | None]:
+        """Return a clip's answer and its speaker's profile; its features are made once."""
+        assert isinstance(self._network, Network)
+        stream, moment = self._hear(clip, settings)
+        profile = settings.speaker
+        if moment is None or moment.voice is None:
+            return stream.conclude(NOTHING), profile
+        if stream.seconds >= _LEAST_SECONDS:
+            profile = self._network.learn_frames([moment.voice], profile)
+        logits = self._network.logits([moment.voice], profile)[0]
+        return stream.conclude(stream.read(logits)), profile
 
     def _read(self, source: Source, limits: Limits) -> Waveform:
         rate = self.extractor.sample_rate
@@ -303,7 +324,8 @@ class Predictor:
         if length > CLIP_SECONDS * rate:
             length = round(WINDOW * rate)
         pieces = [waveform[at : at + length] for at in range(0, len(waveform), length)]
-        return [piece for piece in pieces if len(piece) >= rate // 4 and self._detector(piece)]
+        least = round(_LEAST_SECONDS * rate)
+        return [piece for piece in pieces if len(piece) >= least and self._detector(piece)]
 
     def _settings(
         self,
