@@ -6,6 +6,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
+import soxr
 
 from affectus.corpora import load_corpus
 from affectus.errors import ConfigError
@@ -411,6 +412,24 @@ def test_every_sampling_rate_hears_the_same_voice():
     assert np.median(np.abs(by_rate[8_000]["f0_hz"][:n] - middle["f0_hz"][:n])) < 2
 
 
+def test_above_f_max_nothing_counts():
+    wave = (
+        synthesize_voice("angry", speaker=3)
+        + noise(5.0, 1e-3)[: len(synthesize_voice("angry", speaker=3))]
+    )
+    through = soxr.resample(soxr.resample(wave, RATE, 8_000), 8_000, RATE)[: len(wave)]
+
+    def difference(f_max):
+        extractor = Functionals(f_max=f_max)
+        one, other = extractor(wave, RATE)[0], extractor(through, RATE)[0]
+        names = np.array(extractor.columns)
+        kept = np.char.endswith(names, "__p50") & ~np.char.startswith(names, "delta")
+        return np.abs(one - other)[kept] / (np.abs(one[kept]) + 1)
+
+    narrow, wide = difference(3_600.0), difference(8_000.0)
+    assert narrow.max() < 0.02 < 0.2 < wide.max()
+
+
 def test_what_is_not_loud_at_the_edges_is_cut():
     wave = np.concatenate([np.zeros(RATE, "f4"), steady(150, 0.5), np.zeros(RATE, "f4")])
     assert len(Descriptors()(wave, RATE)) == pytest.approx(50 + 20 - 4, abs=3)
@@ -427,7 +446,7 @@ def test_every_column_has_a_unit_and_a_source():
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [("sample_rate", 4_000), ("f0_min", 50.0), ("f0_max", 1_100.0),
-     ("trim_db", 0.0), ("trim_pad", -1.0)],
+     ("trim_db", 0.0), ("trim_pad", -1.0), ("f_max", 2_000.0), ("f_max", 9_000.0)],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_named(name, parameter, value):
     with pytest.raises(ConfigError, match=rf": {name}: {parameter} is {value}; expect") as caught:

@@ -35,7 +35,6 @@ Floats = NDArray[np.floating[Any]]
 _WINDOW_DUR = 0.048  # s: three periods at 62.5 Hz
 _HOP_DUR = 0.01  # s
 _FFT_DUR = 0.064  # s: bins of 15.6 Hz, and room for a period of 16 ms after the window
-_F_TOP = 8_000.0  # Hz: nothing above counts, so that 16 and 48 kHz give the same
 _REFERENCE_RATE = 16_000  # Hz: at other rates power is scaled to what it would be at this one
 _LOWEST_NOTE = 27.5  # Hz, which semitones are counted from
 _BLOCK = 512  # frames measured at once, which bounds the memory
@@ -47,10 +46,10 @@ _REACH = 2  # frames on either side of which a delta is made
 class Descriptors:
     """Low-level descriptors [T', 154] at 100 Hz: `DESCRIPTORS`, then the delta of each.
 
-    `sample_rate` is 8,000 Hz or more; what lies above 8 kHz does not count. Pitch is looked for
-    from `f0_min` to `f0_max` Hz. Sound before the first and after the last frame within `trim_db`
-    of the loudest is cut, but for `trim_pad` seconds; None keeps all. A delta is the slope per
-    frame of a line through five.
+    `sample_rate` is 8,000 Hz or more. What lies above `f_max` Hz (8,000 at most) does not count:
+    with 3,600 a telephone changes hardly a number. Pitch is looked for from `f0_min` to `f0_max`
+    Hz. Sound before the first and after the last frame within `trim_db` of the loudest is cut, but
+    for `trim_pad` seconds; None keeps all. A delta is the slope per frame of a line through five.
 
     >>> frames = Descriptors()(np.zeros(16_000, np.float32), 16_000)
     >>> frames.shape == (96, len(Descriptors().columns))
@@ -62,6 +61,7 @@ class Descriptors:
     f0_max: float = 750.0
     trim_db: float | None = 40.0
     trim_pad: float = 0.1
+    f_max: float = 8_000.0
 
     name = "descriptors"
     version = 1
@@ -97,13 +97,15 @@ def check_settings(settings: Any) -> None:
         "f0_max": settings.f0_max <= 1_000,
         "trim_db": settings.trim_db is None or 0 < settings.trim_db <= 200,
         "trim_pad": 0 <= settings.trim_pad <= 10,
+        "f_max": 3_000 <= settings.f_max <= 8_000,
     }
     for parameter, fine in checks.items():
         if not fine:
             raise ConfigError(
                 f"{settings.name}: {parameter} is {getattr(settings, parameter)}; expected a "
                 f"sample_rate of 8000 Hz or more, f0_min 62.5 or more and below f0_max, f0_max at "
-                f"most 1000, trim_db at most 200 and trim_pad at most 10. Change it."
+                f"most 1000, trim_db at most 200, trim_pad at most 10, f_max 3000 to 8000. Change "
+                f"it."
             )
 
 
@@ -118,7 +120,7 @@ def describe_frames(settings: Any, waveform: NDArray[np.float32]) -> Frames:
     windows = np.lib.stride_tricks.sliding_window_view(waveform, length)[::hop]
     rows = np.empty((2, len(DESCRIPTORS), len(windows)), np.float32)
     now = rows[0]
-    level, normal, covariance = _measure_spectra(windows, rate, n_fft, settings.f0_min, now)
+    level, normal, covariance = _measure_spectra(windows, n_fft, settings, now)
     pitch = track_pitch(normal, bin_hz, _HOP_DUR, settings.f0_min, settings.f0_max)
     f0 = pitch.f0
     voiced = np.flatnonzero(f0 > 0)
@@ -139,16 +141,16 @@ def describe_frames(settings: Any, waveform: NDArray[np.float32]) -> Frames:
 
 
 def _measure_spectra(
-    windows: Frames, rate: int, n_fft: int, f0_min: float, out: Frames
+    windows: Frames, n_fft: int, settings: Any, out: Frames
 ) -> tuple[Frames, Frames, Frames]:
     """Fill the rows of `out` [D, T'] that need no voice; return what a voice is measured by.
 
-    From `windows` [T', length]: levels in dB [T', n_bins] up to 8 kHz, autocorrelations for pitch
-    and for formants.
+    From `windows` [T', length]: levels in dB [T', n_bins] up to `f_max`, autocorrelations for
+    pitch and for formants.
     """
-    n_frames = len(windows)
+    n_frames, rate = len(windows), settings.sample_rate
     bin_hz = rate / n_fft
-    n_bins = min(n_fft // 2, round(_F_TOP * _FFT_DUR)) + 1
+    n_bins = min(n_fft // 2, round(settings.f_max * _FFT_DUR)) + 1
     filters, weights, cosines = _bands(rate, n_fft, n_bins)
     full = np.float32(2 / (n_fft * np.square(_window(rate)).sum()))
     levels, normals, covariances = [], [], []
@@ -167,7 +169,7 @@ def _measure_spectra(
         out[shape, here] = measure_shape(now, level, bin_hz).T
         out[place("flux"), here] = measure_flux(power)
         out[mels, here] = decibels(mel).T
-        normals.append(correlate(now, bin_hz, _WINDOW_DUR, f0_min))
+        normals.append(correlate(now, bin_hz, _WINDOW_DUR, settings.f0_min))
         covariances.append(pre_emphasise(now, bin_hz))
         levels.append(level)
     out[place("mfcc_00", "mfcc_20")] = cosines @ out[mels]
@@ -223,7 +225,7 @@ def _window(rate: int) -> Floats:
 @cache
 def _bands(sample_rate: int, n_fft: int, n_bins: int) -> tuple[Frames, Frames, Frames]:
     """Return mel filters [n_bins, 26], their loudness weights [26] and the DCT [21, 26]."""
-    top = min(_F_TOP, sample_rate / 2)
+    top = (n_bins - 1) * sample_rate / n_fft
     filters = mel_filters(sample_rate, n_fft, N_MELS, 20.0, top)[:n_bins]
     hz = np.arange(n_bins) * sample_rate / n_fft
     centres = (hz @ filters) / filters.sum(axis=0)

@@ -74,6 +74,7 @@ class Functionals:
     f0_max: float = 750.0
     trim_db: float | None = 40.0
     trim_pad: float = 0.1
+    f_max: float = 8_000.0
     speech_db: float | None = None
 
     name = "functionals"
