@@ -151,7 +151,8 @@ def _measure_spectra(
     n_frames, rate = len(windows), settings.sample_rate
     bin_hz = rate / n_fft
     n_bins = min(n_fft // 2, round(settings.f_max * _FFT_DUR)) + 1
-    filters, weights, cosines = _bands(rate, n_fft, n_bins)
+    top = min(settings.f_max, rate / 2)
+    filters, weights, cosines = _bands(rate, n_fft, n_bins, top)
     full = np.float32(2 / (n_fft * np.square(_window(rate)).sum()))
     levels, normals, covariances = [], [], []
     bands, shape = place("alpha_ratio_db", "slope_500_1500"), place("centroid_hz", "entropy")
@@ -223,9 +224,8 @@ def _window(rate: int) -> Floats:
 
 
 @cache
-def _bands(sample_rate: int, n_fft: int, n_bins: int) -> tuple[Frames, Frames, Frames]:
+def _bands(sample_rate: int, n_fft: int, n_bins: int, top: float) -> tuple[Frames, Frames, Frames]:
     """Return mel filters [n_bins, 26], their loudness weights [26] and the DCT [21, 26]."""
-    top = (n_bins - 1) * sample_rate / n_fft
     filters = mel_filters(sample_rate, n_fft, N_MELS, 20.0, top)[:n_bins]
     hz = np.arange(n_bins) * sample_rate / n_fft
     centres = (hz @ filters) / filters.sum(axis=0)
