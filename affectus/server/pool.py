@@ -39,6 +39,7 @@ from affectus.server.messages import (
     pack,
     receive_in_pieces,
 )  # fmt: skip
+from affectus.server.pace import Pace
 
 _DEPTH = 2  # items that a child has at a time
 _TRIES = 2  # times that an item may cost a child
@@ -64,6 +65,7 @@ class _Job:
     body: bytes
     future: asyncio.Future[bytes]
     tries: int = 0
+    given: float = 0.0  # when a child got it, monotonic s
 
 
 @dataclass(eq=False)
@@ -76,6 +78,7 @@ class _Child(asyncio.Protocol):
     jobs: dict[int, _Job] = field(default_factory=dict)  # in the order in which they were given
     waiting: deque[_Job] = field(default_factory=deque)  # what no other child can do
     n_streams: int = 0
+    answered: float = 0.0  # when it last did, monotonic s
     ready: bool = False
     overdue: bool = False
 
@@ -123,6 +126,7 @@ class Pool:
         self._waiting: deque[_Job] = deque()
         self._numbers = iter(range(1, sys.maxsize))
         self._failed_starts = 0
+        self._pace = Pace()
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.models: dict[str, Any] = {}
@@ -211,6 +215,7 @@ class Pool:
                 self.changed.set()
             case Answer():
                 job = child.jobs.pop(message.number)
+                self._note_time(child, job)
                 if not job.future.done():
                     job.future.set_result(body)
             case Refusal():
@@ -283,6 +288,18 @@ class Pool:
         """Whether the streams there are keep every child busy already."""
         return all(len(c.waiting) > _BEHIND * max(1, c.n_streams) for c in self._children)
 
+    def can_keep(self, n_answers: float) -> bool:
+        """Whether streams may be promised so many answers a second."""
+        return self._pace.allows(n_answers, self.n_ready)
+
+    def _note_time(self, child: _Child, job: _Job) -> None:
+        """Learn how long a child takes for a stream's answer: from when it could begin."""
+        now = time.monotonic()
+        took = now - max(job.given, child.answered)
+        child.answered = now
+        if isinstance(job.ask, Feed):
+            self._pace.learn(took)
+
     def place(self) -> _Child:
         """Return the child that has the fewest streams, for one more. Raises RequestError."""
         ready = [child for child in self._children if child.ready]
@@ -323,6 +340,7 @@ class Pool:
                 if (job := self._next(child)) is None:
                     continue
                 child.jobs[job.ask.number] = job
+                job.given = time.monotonic()
                 child.send(pack(job.ask, job.body))
 
     def _next(self, child: _Child) -> _Job | None:

@@ -37,6 +37,7 @@ class Streams:
     def __init__(self, settings: Settings, pool: Pool, counters: Counters) -> None:
         self._settings, self._pool, self._counters = settings, pool, counters
         self._numbers = itertools.count(1)
+        self._n_answers = 0.0  # a second, that the open streams were promised
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one stream to its end."""
@@ -48,7 +49,9 @@ class Streams:
         offered = socket.scope.get("subprotocols", [])
         protocol = PROTOCOL if PROTOCOL in offered else None
         stream = Stream(socket, socket.state.frames, self._pool, self._counters, ask)
+        promised = 1 / ask(0).hop
         self._counters.n_streams += 1
+        self._n_answers += promised
         try:
             await socket.accept(subprotocol=protocol)
             await stream.run()
@@ -61,6 +64,7 @@ class Streams:
             await stream.close(ClosedError(code, refused.code, refused.text))
         finally:
             self._counters.n_streams -= 1
+            self._n_answers -= promised
             stream.drop()
 
     def _read(self, socket: WebSocket) -> Callable[[int], Open]:
@@ -77,11 +81,20 @@ class Streams:
         rate = _within(first, "rate", 16_000, *_RATES)
         window = _within(first, "window", 3.0, 0.5, 30.0)
         hop = _within(first, "hop", min(1.0, window), 0.25, window)
-        if self._counters.n_streams >= self._settings.max_streams or self._pool.behind:
-            raise RequestError("busy", "too many streams already. Try again in a moment.")
+        self._check_room(1 / hop)
         number = next(self._numbers)
         labels = first.get("labels")
         return lambda n: Open(n, number, model, int(rate), form, window, hop, labels)
+
+    def _check_room(self, n_answers: float) -> None:
+        """Refuse a stream of so many answers a second that would make those of others late.
+
+        As many as there are children are taken in any case: what an answer takes is learnt of them.
+        """
+        n_streams, pool = self._counters.n_streams, self._pool
+        full = n_streams >= self._settings.max_streams or pool.behind
+        if full or (n_streams >= pool.n_ready and not pool.can_keep(self._n_answers + n_answers)):
+            raise RequestError("busy", "too many streams already. Try again in a moment.")
 
 
 def _within(options: dict[str, str], name: str, usual: float, low: float, high: float) -> float:
