@@ -15,7 +15,8 @@ help:
 	@echo "make format         let ruff format the code"
 	@echo "make test-corpora   tests on real corpora: CORPORA=FOLDER with ravdess/ in it"
 	@echo "make bench          speed beside peers"
-	@echo "make study          what each leak is worth: CORPORA=FOLDER with ravdess/ and tess/ in it"
+	@echo "make study          what each leak is worth, and the figures of docs/evaluation.md:"
+	@echo "                    CORPORA=FOLDER with ravdess/, tess/, nemo/ and banglaser/ in it"
 	@echo "make torture        kills, full disks, damaged files, lost nodes: most of an hour"
 	@echo "make docs           the documentation as a site, in build/site"
 	@echo "make clean          remove what was built"
@@ -63,6 +64,7 @@ bench: $(VENV)/dev.stamp
 
 study: $(VENV)/dev.stamp
 	$(BIN)/python -m experiments.leaks "$(CORPORA)"
+	$(BIN)/python -m experiments.pictures "$(CORPORA)"
 
 torture: $(VENV)/dev.stamp
 	$(PIP_INSTALL) -e '.[dev,ray]'

@@ -4,6 +4,7 @@ What the guard sees of each leak is in test_leaks.py.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,35 @@ def test_columns_chosen_by_all_labels_know_the_answer_where_there_is_none(study)
         for recipe in (study.model.selected, study.model.selected_over_all)
     }
     assert share["selected"] < 0.75 < 0.9 < share["selected_over_all"]
+
+
+def test_every_figure_that_make_study_makes_is_there_and_small(study):
+    from experiments import pictures
+
+    page = (ROOT / "docs/evaluation.md").read_text("utf-8")
+    shown = set(re.findall(r"!\[[^]]+\]\(evaluation/([\w.-]+)\)", page))
+    there = {path.name: path.stat().st_size for path in (ROOT / "docs/evaluation").iterdir()}
+    made = {f"{name}.svg" for name in (*pictures.FIGURES, "comparison")}
+    made |= {"report.png", "report-phone.png", "cross-corpus.png"}
+    assert shown == set(there) == made
+    assert max(there.values()) < 60_000
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert 'experiments.pictures "$(CORPORA)"' in makefile.partition("\nstudy:")[2]
+
+
+def test_a_photograph_keeps_its_size_and_loses_its_weight(study, tmp_path):
+    import io
+
+    from PIL import Image
+
+    from experiments import pictures
+
+    rng = np.random.default_rng(0)
+    noisy = Image.fromarray(rng.integers(0, 256, (80, 120, 3), np.uint8))
+    held = io.BytesIO()
+    noisy.save(held, "png")
+    pictures.write_small(held.getvalue(), tmp_path / "small.png")
+    with Image.open(tmp_path / "small.png") as small:
+        assert small.size == (120, 80)
+        assert len(small.getcolors()) <= pictures.COLOURS
+    assert (tmp_path / "small.png").stat().st_size < len(held.getvalue()) / 2

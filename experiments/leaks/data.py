@@ -58,7 +58,7 @@ def read_corpora(corpora: Path, folder: Path, workers: int) -> dict[str, Manifes
     for name, parts in (("ravdess", ("speech",)), ("tess", None)):
         manifest = load_corpus(name, corpora / name, parts=parts)
         if name == "ravdess":
-            manifest = manifest.filter(lambda clip: _actor(clip) <= LAST_ACTOR)
+            manifest = manifest.filter(lambda clip: actor(clip) <= LAST_ACTOR)
         found[name] = Manifest(tuple(clip for clip in manifest if not clip.fault))
         extract(found[name], folder, workers)
     extract(found["ravdess"], folder, workers, PLAIN)
@@ -146,5 +146,6 @@ def twice(clips: Clips) -> Clips:
     )
 
 
-def _actor(clip: Clip) -> int:
+def actor(clip: Clip) -> int:
+    """Return the number of a speaker of RAVDESS."""
     return int(re.sub(r"\D", "", clip.speaker))
