@@ -13,6 +13,7 @@ convolutions.
 
 from __future__ import annotations
 
+import math
 from types import MethodType
 from typing import Any
 
@@ -40,6 +41,7 @@ class WaveformEncoder(nn.Module):
         self.shortest = 1  # samples that make one frame
         for kernel, stride in reversed(self.kernels):
             self.shortest = (self.shortest - 1) * stride + kernel
+        self.hop = math.prod(stride for _, stride in self.kernels)  # samples from frame to frame
 
     @property
     def layers(self) -> nn.ModuleList:

@@ -36,6 +36,7 @@ class SpectrogramEncoder(nn.Module):
         self.n_features = int(model.config.d_model)
         self.shortest = 1
         self.n_fft, self.hop_length = n_fft, hop_length
+        self.hop = 2 * hop_length
         self.n_steps = int(model.config.max_source_positions)
         self.n_samples = 2 * hop_length * self.n_steps
         self.register_buffer("basis", _fourier(n_fft), persistent=False)
