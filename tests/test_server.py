@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from making import NOT_AUDIO, encode, flac, tone, wav
 from served import Served, error_code, form, voice, write_voice
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 import affectus
@@ -289,7 +289,9 @@ def test_streams_do_not_mix(service):
     found = [None] * 6
 
     def one(place):
-        found[place] = talk(service, (low, high)[place % 2], "window=1&hop=1")[0][-1]
+        while found[place] is None:
+            with suppress(InvalidStatus):  # a slow machine takes fewer streams at once
+                found[place] = talk(service, (low, high)[place % 2], "window=1&hop=1")[0][-1]
 
     threads = [threading.Thread(target=one, args=(place,)) for place in range(6)]
     for thread in threads:

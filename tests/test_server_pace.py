@@ -4,7 +4,7 @@ import pytest
 
 from affectus.server.counters import Counters
 from affectus.server.pace import Pace
-from affectus.server.pool import RequestError
+from affectus.server.replies import RequestError
 from affectus.server.settings import Settings
 from affectus.server.streams import Streams
 

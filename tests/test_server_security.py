@@ -326,7 +326,7 @@ def test_s09_a_token_of_a_megabyte_is_not_read(guarded):
 def test_s09_how_much_of_a_token_is_right_does_not_show_in_the_time(guarded):
     from affectus.server.counters import Counters
     from affectus.server.gate import Gate
-    from affectus.server.pool import RequestError
+    from affectus.server.replies import RequestError
     from affectus.server.settings import Settings
 
     gate = Gate(None, Settings({}, token=TOKEN), None, Counters())
@@ -388,7 +388,7 @@ def test_s11_too_many_requests_are_refused_whoever_a_header_says_asks(guarded):
 def test_s11_a_bucket_refills_at_its_rate_for_each_client(monkeypatch):
     from affectus.server import gate as gates
     from affectus.server.counters import Counters
-    from affectus.server.pool import RequestError
+    from affectus.server.replies import RequestError
     from affectus.server.settings import Settings
 
     now = [100.0]

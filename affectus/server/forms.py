@@ -5,7 +5,7 @@ from __future__ import annotations
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from affectus.server.pool import RequestError
+from affectus.server.replies import RequestError
 
 MAX_FILES = 20
 _MAX_PARTS = 40

@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 
 from affectus.console import say
 from affectus.server.counters import Counters
-from affectus.server.pool import Pool, RequestError
-from affectus.server.replies import error_bytes, error_headers, status_of
+from affectus.server.pool import Pool
+from affectus.server.replies import RequestError, error_bytes, error_headers, status_of
 from affectus.server.settings import Settings
 
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -8,23 +8,17 @@ batches of one network call would be no faster was measured (1.20 ms alone, 1.08
 from __future__ import annotations
 
 import asyncio
-import mmap
-import os
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from affectus.console import say
+from affectus.server.children import Child, Job, named, refuse, start_child
 from affectus.server.messages import (
-    NOTES_BYTES,
     Answer,
     Drop,
     Fault,
@@ -35,11 +29,10 @@ from affectus.server.messages import (
     Ready,
     Refusal,
     Start,
-    Unpacker,
     pack,
-    receive_in_pieces,
 )  # fmt: skip
 from affectus.server.pace import Pace
+from affectus.server.replies import RequestError
 
 _DEPTH = 2  # items that a child has at a time
 _TRIES = 2  # times that an item may cost a child
@@ -49,63 +42,6 @@ _LOOK = 0.25  # s between two looks at what is in hand
 _LOST = "the stream's process ended. Begin the stream again."
 _STOPPED = "the service stopped before it was answered. Send it again in a moment."
 _PAUSES = (0.0, 0.0, 0.5, 2.0, 5.0)  # s before a child is started, by failed starts in a row
-
-
-class RequestError(Exception):
-    """There is no answer: a stable code, and a sentence for the user."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(code, text)
-        self.code, self.text = code, text
-
-
-@dataclass(eq=False)
-class _Job:
-    ask: Predict | Open | Feed | Finish
-    body: bytes
-    future: asyncio.Future[bytes]
-    tries: int = 0
-    given: float = 0.0  # when a child got it, monotonic s
-
-
-@dataclass(eq=False)
-class _Child(asyncio.Protocol):
-    pool: Pool
-    process: subprocess.Popen[bytes]
-    notes: mmap.mmap
-    transport: asyncio.Transport | None = None
-    unpacker: Unpacker = field(default_factory=Unpacker)
-    jobs: dict[int, _Job] = field(default_factory=dict)  # in the order in which they were given
-    waiting: deque[_Job] = field(default_factory=deque)  # what no other child can do
-    n_streams: int = 0
-    answered: float = 0.0  # when it last did, monotonic s
-    ready: bool = False
-    overdue: bool = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        receive_in_pieces(transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        for message, body in self.unpacker.feed(data):
-            self.pool.hear(self, message, body)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.pool.lose(self)
-
-    def send(self, data: bytes) -> None:
-        if self.transport is not None:
-            self.transport.write(data)
-
-    @property
-    def in_hand(self) -> tuple[int, float]:
-        """The number of the item in hand, or -1, and for how many seconds."""
-        notes = memoryview(self.notes).cast("q")
-        number, since, again = notes[0], notes[1], notes[0]
-        if number < 0 or number != again:  # another was begun while we looked
-            return again, 0.0
-        return number, (time.monotonic_ns() - since) / 1e9
 
 
 class Pool:
@@ -122,8 +58,8 @@ class Pool:
     ) -> None:
         self._start = pack(Start(models, max_seconds, memory_bytes))
         self._n_children, self.max_waiting = n_children, max_waiting
-        self._children: list[_Child] = []
-        self._waiting: deque[_Job] = deque()
+        self._children: list[Child] = []
+        self._waiting: deque[Job] = deque()
         self._numbers = iter(range(1, sys.maxsize))
         self._failed_starts = 0
         self._pace = Pace()
@@ -156,9 +92,9 @@ class Pool:
         """Refuse what waits and what is in hand: the service stops, and its time is over."""
         for child in self._children:
             for job in (*child.jobs.values(), *child.waiting):
-                _refuse(job, "draining", _STOPPED)
+                refuse(job, "draining", _STOPPED)
         for job in self._waiting:
-            _refuse(job, "draining", _STOPPED)
+            refuse(job, "draining", _STOPPED)
 
     def _run(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -170,25 +106,13 @@ class Pool:
         await asyncio.sleep(_PAUSES[min(self._failed_starts, len(_PAUSES) - 1)])
         if self._closed:
             return
-        ours, theirs = socket.socketpair()
-        with tempfile.TemporaryFile() as file, theirs:
-            file.truncate(NOTES_BYTES)
-            notes = mmap.mmap(file.fileno(), NOTES_BYTES)
-            memoryview(notes).cast("q")[0] = -1
-            passed = (theirs.fileno(), file.fileno())
-            command = [sys.executable, "-P", "-m", "affectus.server.child", *map(str, passed)]
-            try:
-                process = subprocess.Popen(
-                    command, pass_fds=passed, env=_environment(), stdin=subprocess.DEVNULL
-                )
-            except OSError as error:  # no more processes, no memory
-                ours.close()
-                self._failed_starts += 1
-                say(f"affectus serve: no child process: {error.strerror}; trying again")
-                self._run(self._begin())
-                return
-        ours.setblocking(False)
-        child = _Child(self, process, notes)
+        try:
+            child, ours = start_child(self)
+        except OSError as error:  # no more processes, no memory
+            self._failed_starts += 1
+            say(f"affectus serve: no child process: {error.strerror}; trying again")
+            self._run(self._begin())
+            return
         self._children.append(child)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: child, sock=ours)
@@ -205,7 +129,7 @@ class Pool:
 
     # --- what children say ---------------------------------------------------------------------
 
-    def hear(self, child: _Child, message: Any, body: bytes) -> None:
+    def hear(self, child: Child, message: Any, body: bytes) -> None:
         """Take in what a child says."""
         match message:
             case Ready():
@@ -226,7 +150,7 @@ class Pool:
                 say(f"affectus serve: a child ended by an error of ours:\n{message.text}")
         self._deal()
 
-    def lose(self, child: _Child) -> None:
+    def lose(self, child: Child) -> None:
         """A child is gone: do its items again elsewhere, but one that cost two children."""
         self._children.remove(child)
         if self._closed:
@@ -236,21 +160,21 @@ class Pool:
         self._failed_starts += not child.ready
         in_hand = child.in_hand[0]
         for job in child.waiting:
-            _refuse(job, "lost", _LOST)
+            refuse(job, "lost", _LOST)
         for number, job in reversed(child.jobs.items()):
             job.tries += number == in_hand
             if not isinstance(job.ask, Predict):
-                _refuse(job, "lost", _LOST)
+                refuse(job, "lost", _LOST)
             elif number == in_hand and child.overdue:
-                _refuse(job, "E1604", _named(job, f"took more than {_SECONDS:g} s; left out."))
+                refuse(job, "E1604", named(job, f"took more than {_SECONDS:g} s; left out."))
             elif job.tries >= _TRIES:
-                _refuse(job, "E1603", _named(job, "the decoder crashed on it, twice; left out."))
+                refuse(job, "E1603", named(job, "the decoder crashed on it, twice; left out."))
             else:
                 self._waiting.appendleft(job)
         self._run(self._begin())
         self._deal()
 
-    async def _bury(self, child: _Child) -> None:
+    async def _bury(self, child: Child) -> None:
         child.process.kill()  # it may have closed its socket and live on
         await asyncio.to_thread(child.process.wait)
 
@@ -292,7 +216,7 @@ class Pool:
         """Whether streams may be promised so many answers a second."""
         return self._pace.allows(n_answers, self.n_ready)
 
-    def _note_time(self, child: _Child, job: _Job) -> None:
+    def _note_time(self, child: Child, job: Job) -> None:
         """Learn how long a child takes for a stream's answer: from when it could begin."""
         now = time.monotonic()
         took = now - max(job.given, child.answered)
@@ -300,7 +224,7 @@ class Pool:
         if isinstance(job.ask, Feed):
             self._pace.learn(took)
 
-    def place(self) -> _Child:
+    def place(self) -> Child:
         """Return the child that has the fewest streams, for one more. Raises RequestError."""
         ready = [child for child in self._children if child.ready]
         if not ready:
@@ -310,7 +234,7 @@ class Pool:
         return child
 
     async def ask_child(
-        self, child: _Child, make: Callable[[int], Open | Feed | Finish], body: bytes = b""
+        self, child: Child, make: Callable[[int], Open | Feed | Finish], body: bytes = b""
     ) -> bytes:
         """Return that child's answer in JSON. Raises RequestError, "lost" if it has ended."""
         if child not in self._children:
@@ -320,7 +244,7 @@ class Pool:
         self._deal()
         return await job.future
 
-    def drop(self, child: _Child, stream: int) -> None:
+    def drop(self, child: Child, stream: int) -> None:
         """Tell a child to forget a stream."""
         child.n_streams -= 1
         if child in self._children:
@@ -328,8 +252,8 @@ class Pool:
 
     # --- the order of things -------------------------------------------------------------------
 
-    def _job(self, ask: Any, body: bytes) -> _Job:
-        return _Job(ask, body, asyncio.get_running_loop().create_future())
+    def _job(self, ask: Any, body: bytes) -> Job:
+        return Job(ask, body, asyncio.get_running_loop().create_future())
 
     def _deal(self) -> None:
         """Give what waits to children that have room: what came first, to the least busy."""
@@ -343,7 +267,7 @@ class Pool:
                 job.given = time.monotonic()
                 child.send(pack(job.ask, job.body))
 
-    def _next(self, child: _Child) -> _Job | None:
+    def _next(self, child: Child) -> Job | None:
         """Take the oldest of what that child could do; what nobody waits for any more is gone."""
         for queue in (child.waiting, self._waiting):
             while queue and queue[0].future.done():
@@ -354,20 +278,3 @@ class Pool:
         if not common or (ours and ours[0].ask.number < common[0].ask.number):
             return ours.popleft()
         return common.popleft()
-
-
-def _refuse(job: _Job, code: str, text: str) -> None:
-    if not job.future.done():
-        job.future.set_exception(RequestError(code, text))
-
-
-def _named(job: _Job, text: str) -> str:
-    return f"'{job.ask.name}': {text}" if isinstance(job.ask, Predict) else text
-
-
-def _environment() -> dict[str, str]:
-    """Return what a child may know of our environment: where the code is, nothing secret."""
-    kept = {"PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR"}
-    found = {name: value for name, value in os.environ.items() if name in kept}
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return found | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}

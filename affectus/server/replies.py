@@ -6,7 +6,6 @@ import msgspec
 from starlette.responses import Response
 
 from affectus.errors import escape
-from affectus.server.pool import RequestError
 
 RETRY_AFTER = 1  # s
 
@@ -18,6 +17,14 @@ _STATUS = {
     "E1605": 413,
 }  # fmt: skip
 _MAX_TEXT = 1_000  # characters of a sentence
+
+
+class RequestError(Exception):
+    """There is no answer: a stable code, and a sentence for the user."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(code, text)
+        self.code, self.text = code, text
 
 
 class ErrorBody(msgspec.Struct, frozen=True):

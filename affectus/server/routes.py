@@ -21,8 +21,8 @@ from affectus.server.counters import Counters
 from affectus.server.forms import read_form
 from affectus.server.gate import busy
 from affectus.server.messages import Predict
-from affectus.server.pool import Pool, RequestError
-from affectus.server.replies import error_reply
+from affectus.server.pool import Pool
+from affectus.server.replies import RequestError, error_reply
 from affectus.server.settings import Settings
 
 _OPTIONS = {"model", "window", "hop", "labels", "name"}

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from affectus.errors import AffectusError
 from affectus.experiment import Experiment
 from affectus.runs import Run, look_at_run, read_seeds
-from affectus.server.pool import RequestError
+from affectus.server.replies import RequestError
 from affectus.server.routes import to_json
 from affectus.splits import Split
 

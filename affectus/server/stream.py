@@ -11,8 +11,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from affectus.server.counters import Counters
 from affectus.server.messages import Feed, Finish, Open
-from affectus.server.pool import Pool, RequestError
-from affectus.server.replies import ErrorBody
+from affectus.server.pool import Pool
+from affectus.server.replies import ErrorBody, RequestError
 
 BYTES = {"s16": 2, "f32": 4}  # a sample, by format
 

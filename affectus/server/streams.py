@@ -19,8 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from affectus.server.counters import Counters
 from affectus.server.messages import Open
-from affectus.server.pool import Pool, RequestError
-from affectus.server.replies import error_reply
+from affectus.server.pool import Pool
+from affectus.server.replies import RequestError, error_reply
 from affectus.server.routes import read_options
 from affectus.server.settings import Settings
 from affectus.server.stream import BYTES, POLICY, RESTART, ClosedError, Stream
