@@ -38,7 +38,8 @@ def write_cautions(found: Evaluation) -> list[str]:
     if found.n_speakers == 0:
         texts.append("Speakers are not known: no interval can be given.")
     elif found.n_speakers < _FEW_SPEAKERS:
-        texts.append(f"Only {found.n_speakers} speakers: the interval itself is uncertain.")
+        people = "one speaker" if found.n_speakers == 1 else f"{found.n_speakers} speakers"
+        texts.append(f"Only {people}: the interval itself is uncertain.")
     if found.uar.value > 0.995 and found.n_answered >= 50:
         texts.append("Nearly perfect. Real speech is not: look for a leak before believing it.")
     predicted = [c.label for c in found.classes if c.precision is not None]
