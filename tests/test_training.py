@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -542,3 +543,20 @@ def test_clips_of_an_exclusion_list_are_on_no_side_and_counted(experiment, tmp_p
     write_exclusions({}, tmp_path / "bad.csv")  # another list: other clips
     with pytest.raises(TrainingError, match="or its list of exclusions; expected the same clips"):
         evaluate_run(run, "test")
+
+
+def test_a_label_of_no_training_clip_is_refused_by_name_and_leaves_no_run(experiment, tmp_path):
+    changed = msgspec.structs.replace(
+        experiment, labels=msgspec.structs.replace(experiment.labels, scheme="six")
+    )
+    with pytest.raises(TrainingError) as caught:
+        train(changed, tmp_path / "runs")
+    text = str(caught.value)
+    assert re.search("fold-1: no training clip is (fearful or disgust|disgust or fearful); ", text)
+    assert not (tmp_path / "runs").exists(), "the name is free for the next try"
+    (scheme,) = re.findall(r"--set labels\.scheme=(\S+)$", text)
+    assert sorted(scheme.split("+")) == ["angry", "happy", "neutral", "sad"]
+    labels = msgspec.structs.replace(experiment.labels, scheme=scheme)
+    once = msgspec.structs.replace(experiment.training, epochs=1)
+    fixed = msgspec.structs.replace(experiment, labels=labels, training=once)
+    assert train(fixed, tmp_path / "runs").splits

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectus.audit import check_completeness
 from affectus.batches import Bands, count_face_columns
 from affectus.corpora import expected_clips, expected_counts
-from affectus.errors import AuditError, ConfigError, StoreError
+from affectus.errors import AuditError, ConfigError, StoreError, TrainingError
 from affectus.experiment import Experiment, TrainingConfig
 from affectus.extraction import count_without_fingerprint
 from affectus.face_rows import holds_faces
@@ -188,6 +188,25 @@ def check_training(experiment: Experiment) -> None:
             raise ConfigError(
                 f"training.{key} is {getattr(experiment.training, key)}, but model '{name}' is "
                 f"fitted in one go, without it; expected the default. Leave training.{key} out."
+            )
+
+
+def check_labels(manifest: Manifest, experiment: Experiment, splits: Sequence[Split]) -> None:
+    """Refuse a label that a fold has no training clip of, where each label counts the same."""
+    if not (experiment.training.class_weights or is_fitted(str(experiment.model["name"]))):
+        return
+    scheme = experiment.scheme
+    labels = {clip.clip_id: scheme.label(clip.emotion) for clip in manifest}
+    for split in splits:
+        there = {labels.get(clip_id) for clip_id in split.train}
+        missing = [label for label in scheme.labels if label not in there]
+        if missing:
+            left = "+".join(label for label in scheme.labels if label in there)
+            take = f"Take those that there are: --set labels.scheme={left}"
+            raise TrainingError(
+                f"{split.fold}: no training clip is {' or '.join(missing)}; expected some of each "
+                f"label of scheme '{scheme.name}'. "
+                f"{take if '+' in left else 'Choose another scheme or protocol.'}"
             )
 
 

@@ -22,6 +22,7 @@ from affectus.training.checkpoints import drop_states
 from affectus.training.checks import (
     check_face,
     check_features,
+    check_labels,
     check_training,
     choose_splits,
     find_missing_clips,
@@ -145,6 +146,7 @@ def _check(
         cautions += [f"{split.fold}: {leak}" for leak in leaks if not split.leaky]
         splits.append(replace(split, leaky=split.leaky or bool(leaks or seen) or known))
     check_training(experiment)
+    check_labels(manifest, experiment, splits)
     choose_device(experiment.training.device)  # or refuse it here
     models.create_model(model_config_of(experiment, n_features, n_face))  # or refuse it here
     provenance = {
