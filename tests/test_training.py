@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from small_models import FACE_CNN
 from small_run import prepare
 
 from affectus import models
@@ -504,6 +505,13 @@ def test_adapted_examples_are_what_a_predictor_makes_of_a_speakers_clips():
 def test_clips_without_a_speaker_are_not_adapted():
     examples, network = adaptable(speaker="")
     with pytest.raises(TrainingError, match=r"30 clips without a speaker .*Leave --adapted out"):
+        adapt_examples(examples, network)
+
+
+def test_a_network_of_faces_alone_is_not_adapted():
+    examples, _ = adaptable()
+    network = create_model(ModelConfig("face_cnn_lstm", 6, 3, FACE_CNN))
+    with pytest.raises(TrainingError, match=r"a model of faces alone; .* Leave --adapted out"):
         adapt_examples(examples, network)
 
 

@@ -135,6 +135,8 @@ def test_a_run_says_what_faces_it_learnt_from(run):
 
 def test_a_run_with_faces_is_evaluated_and_its_network_exported(run):
     assert evaluate_run(run, "test").uar.value == pytest.approx(judged(run), abs=1e-9)
+    adapted = evaluate_run(run, adapted=True)
+    assert "Adapted is the voice alone: the face's features are as they are." in adapted.cautions
     network, config = models.load(run.fold_dir(run.splits[0]) / "weights.safetensors")
     assert config.settings["n_face"] == 4
     assert not torch.equal(network.face_mean, torch.zeros(4))

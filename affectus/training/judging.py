@@ -92,8 +92,14 @@ def read_clips(run: Run) -> dict[str, Clip]:
 def adapt_examples(examples: Examples, network: Network) -> Examples:
     """Return examples whose frames are adapted by all clips that each speaker has among them.
 
-    No label is looked at. Raises TrainingError for a clip without a speaker.
+    No label is looked at, and no face. Raises TrainingError for a clip without a speaker, and for a
+    network that takes faces alone.
     """
+    if "voice" not in network.streams:
+        raise TrainingError(
+            "a model of faces alone; expected one of voices, whose features can be adapted to a "
+            "speaker. Leave --adapted out."
+        )
     nobody = [clip.clip_id for clip in examples.clips if not clip.speaker]
     if nobody:
         raise TrainingError(
@@ -150,6 +156,8 @@ def evaluate_run(run: Run, side: str = "dev", *, adapted: bool = False) -> Evalu
     ]
     facts = read_provenance(run)
     cautions = list(dict.fromkeys(text for fold in facts for text in fold["cautions"]))
+    if adapted and run.experiment.face:
+        cautions.append("Adapted is the voice alone: the face's features are as they are.")
     first = run.splits[0]
     spread: dict[str, Any] = {"seed": run.experiment.training.seed}
     if parts:
