@@ -27,7 +27,7 @@ from affectus.errors import AffectusError, LimitError, MediaError
 from affectus.media import Frame, Limits, load_decoders
 from affectus.model_folder import ModelFacts
 from affectus.predictor import Predictor, load_model
-from affectus.server.confinement import allow_item, confine
+from affectus.server.confinement import SECONDS, allow_item, confine
 from affectus.server.messages import (
     NOTES_BYTES,
     Answer,
@@ -71,6 +71,7 @@ def main() -> None:
     held = confine(start.memory_bytes)
     connection.sendall(pack(Ready(held), _encode(facts)))
     service = _Service(models, limits)
+    signal.signal(signal.SIGXCPU, service.stop)
     for message, body in incoming:
         if isinstance(message, Drop):
             service.streams.pop(message.stream, None)
@@ -138,11 +139,24 @@ class _Service:
             limits, max_seconds=_STREAM_SECONDS, max_decoded_bytes=_STREAM_SECONDS * 192_000 * 4
         )
         self.streams: dict[int, tuple[str, Any]] = {}
+        self._answers = False
+
+    def stop(self, *_: object) -> None:
+        """End the item in hand, whose processor time is used up; a handler of SIGXCPU.
+
+        A decoder is interrupted once it returns: between two pictures. One that does not return is
+        ended with this process by the parent's clock.
+        """
+        if self._answers:
+            self._answers = False
+            text = f"took more than {SECONDS} s of processor time; expected less. Cut it."
+            raise LimitError("E1604", "", text)
 
     def answer(self, message: Predict | Open | Feed | Finish, body: bytes) -> bytes:
         """Return the reply, packed: an answer, or why there is none."""
         name = message.name if isinstance(message, Predict) else "stream"
         try:
+            self._answers = True
             return pack(Answer(message.number), _encode(self._do(message, body)))
         except LimitError as error:
             return _refuse(message, LimitError(error.code, name, error.text), error.code)
@@ -153,6 +167,8 @@ class _Service:
         except MemoryError:
             text = "decoding took more memory than allowed; expected a recording. Leave it out."
             return _refuse(message, LimitError("E1605", name, text), "E1605")
+        finally:
+            self._answers = False
 
     def _do(self, message: Message, body: bytes) -> Any:
         match message:

@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-_SECONDS = 30  # of processor time an item; beyond it SIGXCPU ends the child
+SECONDS = 30  # of processor time an item; beyond it comes SIGXCPU, each second once more
 _FILES = 32  # open at a time
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_SET_DUMPABLE = 1, 38, 22, 4
@@ -80,7 +80,7 @@ def confine(memory_bytes: int) -> list[str]:
 def allow_item() -> None:
     """Grant the processor time of one more item."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime) + _SECONDS + 1
+    soft = int(used.ru_utime + used.ru_stime) + SECONDS + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
