@@ -31,7 +31,9 @@ def media(tmp_path_factory):
     folder = tmp_path_factory.mktemp("camera")
     write_y4m(folder / "camera.y4m", person(8.0, size=(480, 640)))
     write_audio(folder / "microphone.wav", voice(8.0))
-    (folder / "film.mp4").write_bytes(make_film(person(3.0), voice(3.0)))
+    for codec in ("libx264", "mpeg4"):  # of which browsers know the first
+        film = make_film(person(3.0), voice(3.0), codec=codec)
+        (folder / ("film.mp4" if codec == "libx264" else "old.mp4")).write_bytes(film)
     return folder
 
 
@@ -154,6 +156,14 @@ def test_a_film_that_is_chosen_says_what_it_was_answered_from(visit, media):
         expect(says.nth(0)).to_contain_text("Voice and face seem")
         expect(says.nth(1)).to_contain_text("The voice sounds")
         expect(seen.page.locator(".alone").nth(1)).to_contain_text("Used: voice alone")
+
+
+def test_pictures_that_the_browser_cannot_show_leave_no_hole(visit, media):
+    with visit() as seen:
+        seen.choose(media / "old.mp4")
+        expect(seen.page.locator(".say")).to_contain_text("Voice and face seem")
+        expect(seen.page.locator(".result video.film")).to_be_hidden()
+        expect(seen.page.locator(".result .wave")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -90,6 +90,7 @@ export const showSound = async (file, said) => {
   const last = segments.length ? segments[segments.length - 1].end : 0;
   const film = file.type.startsWith("video/") ? make("video", { class: "film", playsinline: true, "aria-label": "The film" }) : null;
   film?.addEventListener("error", () => film.remove()); // a format that browsers do not know
+  film?.addEventListener("loadedmetadata", () => { film.hidden = !film.videoWidth; }); // or its sound alone
   if (!sound) {
     if (film) Object.assign(film, { src: URL.createObjectURL(file), controls: true });
     if (segments.length < 2) return film && make("div", { class: "sound mute" }, film);
