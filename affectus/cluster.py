@@ -39,6 +39,7 @@ def run_on_ray(
             address=address,
             ignore_reinit_error=True,
             log_to_driver=False,
+            include_dashboard=False,  # whoever reaches it runs what they like; CVE-2023-48022
             logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -55,7 +55,9 @@ def train(
             }
         )
     else:
-        print(f"{trained.folder}: {len(trained.splits)} folds. Next: affectus evaluate "
+        n_folds = len(trained.splits)
+        folds = "1 fold" if n_folds == 1 else f"{n_folds} folds"
+        print(f"{trained.folder}: {folds}. Next: affectus evaluate "
               f"{trained.folder}")  # fmt: skip
 
 
