@@ -3,7 +3,7 @@
 A face is an ellipse lit from above, with sockets, eyes, brows, a nose and a mouth. People differ
 in skin, hair, the width of the face, the distance of the eyes, the strength of the brows, the size
 of the mouth; an emotion moves brows, lids, and the corners and the opening of the mouth.
-OpenCV's detector finds it as it finds a photograph.
+OpenCV's detector finds most of them, fewer of those with wide eyes or slanted brows.
 
 **Source:** which muscles an emotion moves: Ekman and Friesen (1978, 1983), Facial Action Coding
 System and its emotional part: happiness 6 + 12, sadness 1 + 4 + 15, anger 4 + 5 + 7 + 23, fear
