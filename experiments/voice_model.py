@@ -43,11 +43,11 @@ from affectus.splits import make_splits
 LABELS = label_scheme("eight").labels
 SHARES = {"ravdess": 0.6, "nemo": 0.4 / 3, "banglaser": 0.4 / 3, "tess": 0.4 / 3}
 VIEWS = {
-    "ravdess": ("clean", *(f"v{n}" for n in range(1, 15)), "h1", "h2", "h3", "h4"),
+    "ravdess": ("clean", *(f"v{n}" for n in range(1, 15)), "h1", "h2", "h3", "h4", *["mp3"] * 3),
     **dict.fromkeys(("nemo", "banglaser", "tess"), ("clean", "v1", "v2", "h1")),
 }
 N_FOLDS = 5
-N_MEMBERS = 8
+N_MEMBERS = 4
 KNOWN = (1, 3, 5, 10, 20, None)  # clips of a speaker that are known; None: all of them
 N_DRAWS = 5
 TEMPERATURES = np.geomspace(0.3, 5, 200)

@@ -20,7 +20,7 @@ from affectus.manifest import Clip
 from affectus.media import read_audio
 
 RATE = 16_000
-EXTRACTOR = Functionals(speech_db=-26.0)
+EXTRACTOR = Functionals(speech_db=-26.0, f_max=3_600.0)  # what a telephone lets through
 
 Waveform = NDArray[np.float32]
 Rows = NDArray[np.float32]

@@ -63,12 +63,15 @@ def test_scores_are_of_eight_emotions(model, voices):
 
 @pytest.mark.parametrize("gain", [0.25, 4.0])
 def test_gain_hardly_changes_an_answer(model, voices, gain):
-    def best(scale):
-        found = [model.predict((scale * 0.2 * voice, RATE)).scores for voice in voices]
-        return [max(scores, key=scores.get) for scores in found]
+    # Drawn voices are strange to it: many best scores are near ties, but none may move far. The
+    # card has the share of real clips whose best label changes.
+    def hear(scale):
+        found = [model.predict((scale * 0.2 * voice, RATE)) for voice in voices]
+        return [one.emotion for one in found], np.array([[*one.scores.values()] for one in found])
 
-    changed = np.mean([one != other for one, other in zip(best(1.0), best(gain), strict=True)])
-    assert changed <= 0.1
+    (plain, scores), (answers, others) = hear(1.0), hear(gain)
+    assert np.mean([one != other for one, other in zip(plain, answers, strict=True)]) <= 0.1
+    assert np.abs(scores - others).max() < 0.1
 
 
 def test_a_speaker_who_is_known_is_heard_otherwise(model, voices):
