@@ -218,11 +218,15 @@ def fit_model(
     `features` [N, D] are the means of the clips' frames, `groups` [N] their speakers; see
     `affectus.models.linear.fit`, whose errors are raised.
     """
+    from threadpoolctl import threadpool_limits
+
     create_model(config)  # or refuse its settings here
-    found = linear.fit(
-        config.name, features, labels, weights, groups,
-        n_labels=config.n_labels, settings=config.settings,
-    )  # fmt: skip
+    # One thread of BLAS: on a busy machine two wait for each other ten times as long as one works.
+    with threadpool_limits(1, user_api="blas"):
+        found = linear.fit(
+            config.name, features, labels, weights, groups,
+            n_labels=config.n_labels, settings=config.settings,
+        )  # fmt: skip
     network = Network(found.body, config.n_features)
     network.mean.copy_(found.mean)
     network.deviation.copy_(found.deviation)

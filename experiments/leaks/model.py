@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_selection import f_classif
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from affectus.metrics import confusion_matrix, uar
 from experiments.leaks.data import Clips, Floats
@@ -113,7 +114,8 @@ def fit(known: Floats, truth: NDArray[np.intp], cost: float, unknown: Floats) ->
     weights, truth, known = np.bincount(copy.ravel(), weights), truth[first], known[first]
     known, unknown = span(known, unknown)
     model = LogisticRegression(C=cost, max_iter=5_000)
-    model.fit(known.astype(np.float32), truth, weights.astype(np.float32))
+    with threadpool_limits(1, user_api="blas"):  # two threads wait for each other for longer
+        model.fit(known.astype(np.float32), truth, weights.astype(np.float32))
     scores = model.predict_proba(unknown.astype(np.float32)).astype(np.float64)
     found: Floats = scores / scores.sum(1, keepdims=True)
     return found
