@@ -2,8 +2,11 @@
 
     affectus import ravdess FOLDER -o ravdess.csv
     affectus extract ravdess.csv --features functionals --store ravdess-store
-    affectus import-features TABLE --manifest ravdess.csv --store ravdess-store --name action_units
+    affectus import-features TABLE --manifest ravdess.csv --store ravdess-store \\
+      --name action_units --without anger_mean --without anger_std …  # each posterior's columns
     python experiments/voice_and_face.py ravdess.csv ravdess-store
+
+A face model's own posteriors of emotions are left out: it may have been trained on these films.
 
 Five folds of `sequential-5fold`, whose train and dev speakers together train. The voice is judged
 by `functionals`, learnt from all clips of the training speakers; the face by the mean and deviation
