@@ -87,7 +87,9 @@ def ask_guard(clips: Clips, split: Split) -> str:
     try:
         check_split(clips.manifest, split, audio=clips.audio, near=clips.near)
     except SplitError as error:
-        return f"refused: {shorten(error.message)}"
+        return (
+            f"refused: {shorten(error.args[0])}"  # all of it: what is shown of a long one is less
+        )
     return ""
 
 
