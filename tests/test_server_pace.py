@@ -9,11 +9,11 @@ from affectus.server.settings import Settings
 from affectus.server.streams import Streams
 
 
-def test_answers_are_promised_for_six_tenths_of_the_childrens_time():
+def test_answers_are_promised_for_seven_tenths_of_the_childrens_time():
     pace = Pace()
     assert pace.allows(1e9, 1)  # nothing is known yet
     pace.learn(0.005)
-    assert pace.allows(240, 2) and not pace.allows(241, 2)  # 0.6 · 2 / 5 ms
+    assert pace.allows(279, 2) and not pace.allows(281, 2)  # 0.7 · 2 / 5 ms
     assert pace.allows(120, 1) and not pace.allows(121, 1)
 
 

@@ -6,7 +6,7 @@ else anything. 500 streams on a busy machine: without this all had their answers
 
 from __future__ import annotations
 
-_SHARE = 0.6  # of the children's time: the process in front, clients and bad luck need the rest
+_SHARE = 0.7  # of the children's time: the process in front, clients and bad luck need the rest
 _NEWEST = 0.02  # its weight in the mean
 
 
