@@ -14,7 +14,7 @@ def test_answers_are_promised_for_seven_tenths_of_the_childrens_time():
     assert pace.allows(1e9, 1)  # nothing is known yet
     pace.learn(0.005)
     assert pace.allows(279, 2) and not pace.allows(281, 2)  # 0.7 · 2 / 5 ms
-    assert pace.allows(120, 1) and not pace.allows(121, 1)
+    assert pace.allows(139, 1) and not pace.allows(141, 1)
 
 
 def test_the_pace_follows_the_machine_and_not_one_hiccup():
