@@ -8,7 +8,7 @@ import pytest
 from small_run import PITCHES
 
 from affectus.errors import ConfigError, LimitError, MediaError
-from affectus.media import Limits, write_audio
+from affectus.media import Limits, open_audio, write_audio
 from affectus.predictor import load_model
 
 RATE = 16_000
@@ -189,6 +189,20 @@ def test_a_speaker_who_is_followed_is_heard_once(model, monkeypatch):
     for number, (answer, _) in enumerate(found):
         known = model.learn_speaker(clips[: number + 1])
         assert_same(answer, model.predict(clips[number], speaker=known))
+
+
+def test_a_short_clip_of_whom_is_followed_is_decoded_once(model, tones_folder, monkeypatch):
+    clips = sorted((tones_folder / "recordings/spk2").iterdir())[:3]
+    opened = []
+
+    def count(source, **named):
+        opened.append(source)
+        return open_audio(source, **named)
+
+    monkeypatch.setattr("affectus.predictor.sound.open_audio", count)
+    monkeypatch.setattr("affectus.predictor.predictor.read_audio", count)
+    assert len(list(model.follow_speaker(clips))) == 3
+    assert opened == clips
 
 
 def test_a_long_recording_of_who_is_followed_is_learnt_from_in_pieces(model):

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from affectus.predictor.answers import Modality, Prediction, Segment
-from affectus.predictor.many import Source
 from affectus.predictor.predictor import Predictor
+from affectus.predictor.sound import Source
 from affectus.predictor.speech import SpeechDetection
 from affectus.predictor.stream import Stream
 

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectus.errors import MediaError
-from affectus.media import Decoding, Video, open_audio, open_video, take_samples
+from affectus.media import Decoding, Video, open_audio, open_video
 from affectus.predictor.answers import Modality, Prediction
 from affectus.predictor.ear import Ear
 from affectus.predictor.eye import Eye
+from affectus.predictor.sound import Source, name_source, open_sound, take_in
 from affectus.predictor.speech import Detector
 from affectus.predictor.stream import AnyNetwork, Settings, Stream
-
-Source = Path | str | bytes | tuple[NDArray[np.float32], int]
 
 # What says that a stream is not there; with any other code the recording is refused.
 _NO_SOUND = {"E1601": "no sound in it", "E1004": "no sound in it", "E1201": "too little sound"}
@@ -53,7 +52,7 @@ def predict_film(
         without.setdefault("face", "no pictures in it")
         found = replace(settings, without=without)
         return _predict_array(network, detector, source, found, wanted)
-    shown = name or ("bytes" if isinstance(source, bytes) else str(source))
+    shown = name_source(source, name)
     while True:
         try:
             found = replace(settings, without=without)
@@ -152,10 +151,5 @@ def _predict_array(
     if "voice" not in wanted:
         text = "no video stream (an array of sound); expected pictures. Give a film."
         raise MediaError("E1602", "array", text)
-    samples, source_rate = source
-    limits = settings.limits
-    mono = take_samples(samples, source_rate, limits=limits)
-    ear = Ear(detector, source_rate, network.extractor.sample_rate, "array", limits)
-    stream = Stream(network, settings, "array", ear=ear)
-    stream.take(mono)
-    return stream.finish()
+    with open_sound(source, "array", settings.limits) as sound:
+        return take_in(network, detector, sound, settings, "array").finish()

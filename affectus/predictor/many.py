@@ -12,18 +12,14 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from affectus.errors import ConfigError, MediaError
 from affectus.predictor.answers import Prediction
+from affectus.predictor.sound import Source, name_source
 from affectus.predictor.speech import SpeechDetection
 from affectus.workers import TOO_LARGE, LostItemError, Take, WorkerError, work_through
 
 if TYPE_CHECKING:
     from affectus.predictor.predictor import Predictor
-
-Source = Path | str | bytes | tuple[NDArray[np.float32], int]
 
 MANY = 256  # recordings from which on children pay: a second of starting for two of work
 _CHUNK = 16  # recordings given to a child at once
@@ -83,9 +79,9 @@ def _answer(task: _Task, take: Take) -> tuple[int, list[Prediction | MediaError]
         except MediaError as error:
             found.append(error)
         except LostItemError as lost:
-            found.append(MediaError(lost.code, _name(source), lost.text))
+            found.append(MediaError(lost.code, name_source(source), lost.text))
         except MemoryError:
-            found.append(MediaError(TOO_LARGE[0], _name(source), TOO_LARGE[1]))
+            found.append(MediaError(TOO_LARGE[0], name_source(source), TOO_LARGE[1]))
     return task.number, found
 
 
@@ -94,10 +90,3 @@ def _load(folder: Path, speech: SpeechDetection) -> Predictor:
     from affectus.predictor.predictor import Predictor
 
     return Predictor(folder, speech=speech)
-
-
-def _name(source: Source) -> str:
-    """Return what errors call a recording."""
-    if isinstance(source, bytes):
-        return "bytes"
-    return "array" if isinstance(source, tuple) else str(source)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from affectus.adaptation import SpeakerProfile
 from affectus.errors import ConfigError, MediaError
-from affectus.media import Limits, from_waveform, open_audio, read_audio, take_samples
+from affectus.media import Decoding, Limits, from_waveform, read_audio, take_samples
 from affectus.model_folder import find_model, is_fused
 from affectus.predictor.answers import Modality, Prediction, Reason
 from affectus.predictor.ear import Ear
@@ -26,8 +26,9 @@ from affectus.predictor.eye import Eye
 from affectus.predictor.film import predict_film, tell_only
 from affectus.predictor.fused import FusedNetwork
 from affectus.predictor.labelling import Labelling
-from affectus.predictor.many import MANY, Source, predict_apart
+from affectus.predictor.many import MANY, predict_apart
 from affectus.predictor.network import Network, Waveform
+from affectus.predictor.sound import Source, name_source, open_sound, take_in
 from affectus.predictor.speech import SpeechDetection, find_detector
 from affectus.predictor.stream import AnyNetwork, Moment, Settings, Stream
 from affectus.predictor.windows import CLIP_SECONDS, NOTHING, WINDOW, make_grid
@@ -280,14 +281,11 @@ class Predictor:
         plain = "face" not in self._choose(only) and isinstance(self._network, Network)
         for clip in clips:
             try:
-                waveform = self._read(clip, limits)
-                if plain and len(waveform) <= CLIP_SECONDS * self.extractor.sample_rate:
+                if plain:
                     settings = self._settings(None, None, labels, profile, abstain, True, limits)
                     answer, profile = self._learn_and_answer(clip, settings)
                 else:
-                    parts = self._cut(waveform)
-                    if parts:
-                        profile = self._network.learn_speaker(parts, profile)
+                    profile = self._learn_more(clip, profile, limits)
                     answer = self.predict(
                         clip, labels=labels, speaker=profile, abstain=abstain, limits=limits,
                         only=only,
@@ -300,16 +298,40 @@ class Predictor:
     def _learn_and_answer(
         self, clip: Source, settings: Settings
     ) -> tuple[Prediction, SpeakerProfile | None]:
-        """Return a clip's answer and its speaker's profile; its features are made once."""
+        """Return a clip's answer and its speaker's profile: decoded once, its features made once.
+
+        A long recording is decoded again, to be learnt from in parts.
+        """
         assert isinstance(self._network, Network)
-        stream, moment = self._hear(clip, settings)
-        profile = settings.speaker
+        name, limits, profile = name_source(clip), settings.limits, settings.speaker
+        with open_sound(clip, name, limits) as sound:
+            first, n = [], 0
+            while (
+                n <= CLIP_SECONDS * sound.rate and (block := next(sound.blocks, None)) is not None
+            ):
+                first.append(block)
+                n += len(block)
+            long = n > CLIP_SECONDS * sound.rate
+            if long:
+                profile = self._learn_more(clip, profile, limits)
+                settings = replace(settings, speaker=profile)
+            sound.blocks = chain(first, sound.blocks)
+            stream, moment = self._listen(sound, settings, name)
+        if long:
+            return stream.conclude(NOTHING if moment is None else stream.ask(moment)), profile
         if moment is None or moment.voice is None:
             return stream.conclude(NOTHING), profile
         if stream.seconds >= _LEAST_SECONDS:
             profile = self._network.learn_frames([moment.voice], profile)
         logits = self._network.logits([moment.voice], profile)[0]
         return stream.conclude(stream.read(logits)), profile
+
+    def _learn_more(
+        self, clip: Source, profile: SpeakerProfile | None, limits: Limits
+    ) -> SpeakerProfile | None:
+        """Return what is known of a speaker after one more clip; the same without speech in it."""
+        parts = self._cut(self._read(clip, limits))
+        return self._network.learn_speaker(parts, profile) if parts else profile
 
     def _read(self, source: Source, limits: Limits) -> Waveform:
         rate = self.extractor.sample_rate
@@ -356,21 +378,16 @@ class Predictor:
         self, source: Source, settings: Settings, name: str | None = None
     ) -> tuple[Stream, Moment | None]:
         """Decode a sound into a stream; return it with the clip that is left to be asked about."""
-        rate, limits = self.extractor.sample_rate, settings.limits
+        shown = name_source(source, name)
+        with open_sound(source, shown, settings.limits) as sound:
+            return self._listen(sound, settings, shown)
+
+    def _listen(
+        self, sound: Decoding, settings: Settings, name: str
+    ) -> tuple[Stream, Moment | None]:
         asked = tell_only(self.streams, "voice")
-        if isinstance(source, tuple):
-            samples, source_rate = source
-            mono = take_samples(samples, source_rate, limits=limits)
-            ear = Ear(self._detector, source_rate, rate, "array", limits)
-            stream = Stream(self._network, replace(settings, without=asked), "array", ear=ear)
-            stream.take(mono)
-            return stream, stream.close()
-        name = name or ("bytes" if isinstance(source, bytes) else str(source))
-        with open_audio(source, name=name, limits=limits) as decoding:
-            ear = Ear(self._detector, decoding.rate, rate, name, limits)
-            if decoding.has_pictures and not asked:
-                asked = {"face": "there are pictures, but this model looks at no face"}
-            stream = Stream(self._network, replace(settings, without=asked), name, ear=ear)
-            for block in decoding.blocks:
-                stream.take(block)
-            return stream, stream.close(decoding.warnings)
+        if sound.has_pictures and not asked:
+            asked = {"face": "there are pictures, but this model looks at no face"}
+        settings = replace(settings, without=asked)
+        stream = take_in(self._network, self._detector, sound, settings, name)
+        return stream, stream.close(sound.warnings)
