@@ -166,6 +166,13 @@ def hash_folder(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
+def write_facts(folder: Path, facts: ModelFacts, names: tuple[str, ...]) -> None:
+    """Write model.json, which from now on vouches for the named files by their hashes."""
+    facts = msgspec.structs.replace(facts, sha256=hash_folder(folder, names))
+    text = msgspec.json.format(msgspec.json.encode(facts), indent=1)
+    (folder / "model.json").write_bytes(text + b"\n")
+
+
 def _read_facts(folder: Path) -> ModelFacts:
     path = folder / "model.json"
     if not path.is_file():

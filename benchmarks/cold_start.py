@@ -11,17 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import msgspec
 import numpy as np
-import torch
 
 from affectus.console import print_table
-from affectus.export import export_network
-from affectus.features import create_extractor, describe_extractor
 from affectus.media import write_audio
-from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
-from affectus.models import ModelConfig, create_model, save
 from affectus.synthesis import synthesize_voice
+from benchmarks.fresh import write_model
 from benchmarks.timing import run_process
 
 ROUNDS = 11
@@ -55,30 +50,6 @@ def main() -> None:
         [*rows, ("ours / theirs", ratio, None)],
         title=f"cold start, one 3.7 s clip of 48 kHz, medians of {ROUNDS} pairs",
     )
-
-
-def write_model(folder: Path) -> None:
-    folder.mkdir()
-    torch.manual_seed(0)
-    config = ModelConfig("crnn", 64, 8)
-    network = create_model(config).eval()
-    save(network, config, folder / "weights.safetensors")
-    (folder / "model.onnx").write_bytes(export_network(network, 64))
-    (folder / "MODEL_CARD.md").write_text("# Fresh weights, for timing alone\n")
-    facts = ModelFacts(
-        schema=SCHEMA,
-        name="fresh",
-        labels=("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"),
-        scheme="eight",
-        extractor=describe_extractor(create_extractor("logmel")),
-        temperature=1.0,
-        evaluation={},
-        corpora=[],
-        licences=[],
-        provenance={},
-        sha256=hash_folder(folder, ("model.onnx", "weights.safetensors", "MODEL_CARD.md")),
-    )
-    (folder / "model.json").write_bytes(msgspec.json.encode(facts))
 
 
 if __name__ == "__main__":

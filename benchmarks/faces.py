@@ -20,21 +20,16 @@ from pathlib import Path
 
 import av
 import cv2
-import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from affectus.console import print_table
-from affectus.export import export_network
 from affectus.face_rows import split_rows
-from affectus.features import FaceExtractor, create_extractor, describe_extractor, sees
-from affectus.features.face import FaceCrops
+from affectus.features import FaceExtractor, create_extractor, sees
 from affectus.media import SAMPLE_RATE, open_video
-from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
-from affectus.models import ModelConfig, create_model, save
 from affectus.synthesis import synthesize_voice
 from affectus.synthesis.face import draw_faces
+from benchmarks.fresh import write_film_model
 from benchmarks.timing import on_one_core, run_process
 
 SIZES = ((480, 360), (1280, 720))
@@ -159,7 +154,7 @@ def print_memory(minutes: list[float]) -> None:
     rows: list[tuple[object, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        write_model(model)
+        write_film_model(model)
         for length in minutes:
             path = Path(folder) / f"{length:g}-minutes.mp4"
             write_long_film(path, length * 60)
@@ -199,37 +194,6 @@ def write_long_film(path: Path, seconds: float) -> None:
                     media.mux(sound.encode(piece))
         media.mux(stream.encode(None))
         media.mux(sound.encode(None))
-
-
-def write_model(folder: Path) -> None:
-    """Write a model folder of voice and face with fresh weights."""
-    face = create_extractor("face_crops")
-    assert sees(face) and isinstance(face, FaceCrops)
-    folder.mkdir()
-    torch.manual_seed(0)
-    labels = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-    config = ModelConfig("av_attention", 64, len(labels), {"n_face": face.size**2})
-    network = create_model(config).eval()
-    network.face_deviation *= 50
-    save(network, config, folder / "weights.safetensors")
-    (folder / "model.onnx").write_bytes(export_network(network, 64))
-    (folder / "MODEL_CARD.md").write_text("# Fresh weights, for timing alone\n")
-    facts = ModelFacts(
-        schema=SCHEMA,
-        name="fresh",
-        labels=labels,
-        scheme="eight",
-        extractor=describe_extractor(create_extractor("logmel")),
-        face=dict(face.parameters(), name=face.name, version=face.version),
-        streams=network.streams,
-        temperature=1.0,
-        evaluation={},
-        corpora=[],
-        licences=[],
-        provenance={},
-        sha256=hash_folder(folder, ("model.onnx", "weights.safetensors", "MODEL_CARD.md")),
-    )
-    (folder / "model.json").write_bytes(msgspec.json.encode(facts))
 
 
 if __name__ == "__main__":

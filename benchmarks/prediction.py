@@ -30,7 +30,7 @@ from affectus.models import Inputs
 from affectus.predictor import Prediction, Predictor, load_model
 from affectus.predictor.speech import find_detector
 from affectus.synthesis import synthesize_voice
-from benchmarks.cold_start import write_model
+from benchmarks.fresh import write_model
 from benchmarks.timing import alternate, run_process, with_single_threads
 
 RATE = 48_000

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from affectus.console import print_table
 from affectus.media import write_audio
 from affectus.synthesis import synthesize_voice
-from benchmarks.cold_start import write_model
+from benchmarks.fresh import write_model
 from benchmarks.load import Outcome, post, send_closed, send_load, send_streams
 
 _CLIENTS = 24  # in a closed loop: fewer than may wait, so that none is refused

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -25,7 +24,7 @@ from affectus.corpora import list_corpora
 from affectus.emotions import label_scheme
 from affectus.errors import ModelError
 from affectus.features import describe_extractor
-from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
+from affectus.model_folder import SCHEMA, ModelFacts, write_facts
 from affectus.splits import find_protocol
 
 if TYPE_CHECKING:
@@ -73,11 +72,10 @@ def write_folder(
             "torch": str(torch.__version__),
             "n_clips": {name: len(corpus.clips) for name, corpus in corpora.items()},
         },
-        sha256=hash_folder(temporary, FILES),
+        sha256={},
         abstain_below=round(own["risk"][COVERAGE]["threshold"], 3),
     )
-    text = msgspec.json.format(msgspec.json.encode(facts), indent=1)
-    (temporary / "model.json").write_bytes(text + b"\n")
+    write_facts(temporary, facts, FILES)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.replace(folder)
     print(f"{folder}: {len(data):,} bytes of ONNX, largest difference of a logit {difference:.2g}")

@@ -19,7 +19,7 @@ from small_models import SMALL
 from affectus.export import export_network
 from affectus.features import create_extractor, describe_extractor
 from affectus.media import write_audio
-from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
+from affectus.model_folder import SCHEMA, ModelFacts, write_facts
 from affectus.models import ModelConfig, create_model, save
 from affectus.synthesis import synthesize_voice
 
@@ -48,9 +48,9 @@ def write_model(folder, name="small", seed=0, card="# A model with fresh weights
         corpora=[],
         licences=[],
         provenance={},
-        sha256=hash_folder(folder, ("model.onnx", "weights.safetensors", "MODEL_CARD.md")),
+        sha256={},
     )
-    (folder / "model.json").write_bytes(msgspec.json.encode(facts))
+    write_facts(folder, facts, ("model.onnx", "weights.safetensors", "MODEL_CARD.md"))
     return folder
 
 

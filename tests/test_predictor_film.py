@@ -20,7 +20,7 @@ from affectus.errors import ConfigError, LimitError, MediaError, ModelError
 from affectus.face_rows import split_rows
 from affectus.features import create_extractor
 from affectus.media import Limits, open_video, read_audio, write_audio
-from affectus.model_folder import MemberWeights, ModelFacts, hash_folder, read_model
+from affectus.model_folder import MemberWeights, ModelFacts, hash_folder, read_model, write_facts
 from affectus.models import Inputs
 from affectus.predictor import load_model
 
@@ -389,9 +389,8 @@ def write_fused(folder, members, weights=WEIGHTS):
         streams=tuple(stream for stream in ("voice", "face") if stream in streams),
         members=("1", "2"),
         weights=tuple(MemberWeights(*pair) for pair in weights.items()),
-        sha256=hash_folder(folder, tuple(names)),
     )
-    (folder / "model.json").write_bytes(msgspec.json.encode(facts))
+    write_facts(folder, facts, tuple(names))
     return networks
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from affectus.synthesis import synthesize_voice
-from benchmarks.cold_start import write_model
+from benchmarks.fresh import write_model
 from benchmarks.load import Outcome, StreamOutcome, post, send_load, send_streams
 from benchmarks.service import Server, served, write_recordings
 

@@ -25,7 +25,7 @@ from affectus.export.int8 import quantise
 from affectus.features import create_extractor, describe_extractor
 from affectus.manifest import Manifest
 from affectus.metrics import find_temperature
-from affectus.model_folder import SCHEMA, ModelFacts, hash_folder
+from affectus.model_folder import SCHEMA, ModelFacts, write_facts
 from affectus.models import Inputs, Network
 from affectus.runs import Run, check_weights, read_provenance
 
@@ -102,10 +102,7 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1, int8: bool = Fals
     shutil.copyfile(weights, temporary / "weights.safetensors")
     facts = _facts(run, provenance, temperature, whole)
     (temporary / "MODEL_CARD.md").write_text(write_card(facts), encoding="utf-8")
-    hashes = hash_folder(temporary, ("model.onnx", "weights.safetensors", "MODEL_CARD.md"))
-    facts = msgspec.structs.replace(facts, sha256=hashes)
-    text = msgspec.json.format(msgspec.json.encode(facts), indent=1)
-    (temporary / "model.json").write_bytes(text + b"\n")
+    write_facts(temporary, facts, ("model.onnx", "weights.safetensors", "MODEL_CARD.md"))
     temporary.replace(folder)
     return difference
 

@@ -11,7 +11,7 @@ import msgspec
 from affectus.errors import EvaluationError, ModelError
 from affectus.export import export_run, read_judged_scores, write_card
 from affectus.fusion.fitting import Fusion, open_members, read_fusion
-from affectus.model_folder import MemberWeights, ModelFacts, hash_folder, read_model
+from affectus.model_folder import MemberWeights, ModelFacts, read_model, write_facts
 from affectus.predictor import load_model
 
 
@@ -48,9 +48,7 @@ def export_fusion(
             write_card(facts) + _describe(fusion, facts), encoding="utf-8"
         )
         hashed = (*(f"{name}/model.json" for name in names), "MODEL_CARD.md")
-        facts = msgspec.structs.replace(facts, sha256=hash_folder(temporary, hashed))
-        text = msgspec.json.format(msgspec.json.encode(facts), indent=1)
-        (temporary / "model.json").write_bytes(text + b"\n")
+        write_facts(temporary, facts, hashed)
         load_model(temporary)  # or refuse networks that do not go together
         temporary.replace(out)
     finally:
