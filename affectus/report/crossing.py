@@ -11,7 +11,7 @@ from affectus.page import (
     render_table,
     render_text,
 )
-from affectus.report.tables import render_points, render_range
+from affectus.report.tables import render_points, render_range, render_square
 
 
 def render_matrix(found: CrossMatrix) -> str:
@@ -82,25 +82,15 @@ def _matrix(found: CrossMatrix) -> str:
     for trained in found.corpora:
         cells = "".join(_cell(found.cell(trained, tested)) for tested in found.corpora)
         rows += f'<tr><th scope="row">{render_text(trained)}</th>{cells}</tr>\n'
-    columns = "".join(f'<th scope="col">{render_text(name)}</th>' for name in found.corpora)
-    return f"""<section>
-<h2>UAR</h2>
-<div class="scroll" tabindex="0" role="region" aria-label="Cross-corpus matrix">
-<table class="confusion crossed">
-<caption>Rows: the corpus trained on. Columns: the corpus tested, with 95\u202f% intervals by its
-speakers and the number of emotions. The stronger the colour, the farther above chance. Framed: at
-home, on speakers that training has not heard.</caption>
-<thead>
-<tr><th rowspan="2" scope="col">trained on</th>
-<th colspan="{len(found.rows)}" scope="colgroup">tested on</th></tr>
-<tr>{columns}</tr>
-</thead>
-<tbody>
-{rows}</tbody>
-</table>
-</div>
-</section>
-"""
+    caption = (
+        "Rows: the corpus trained on. Columns: the corpus tested, with 95\u202f% intervals by its "
+        "speakers and the number of emotions. The stronger the colour, the farther above chance. "
+        "Framed: at home, on speakers that training has not heard."
+    )
+    return render_square(
+        found.corpora, rows, title="UAR", caption=caption, sides=("trained on", "tested on"),
+        identity="crossed",
+    )  # fmt: skip
 
 
 def _cell(cell: CrossScore) -> str:

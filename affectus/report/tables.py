@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from affectus.evaluation import Evaluation, Gap, GroupScore
@@ -50,17 +51,37 @@ def render_confusion(found: Evaluation) -> str:
                 f'<td class="{kind}"{style}>{count} <small>{render_percent(share, 0)}</small></td>'
             )
         rows += f'<tr><th scope="row">{render_text(label)}</th>{cells}</tr>\n'
-    columns = "".join(f'<th scope="col">{render_text(label)}</th>' for label in found.labels)
+    caption = (
+        "Rows: the truth. Columns: the prediction. Clips, and their share of the row: the stronger "
+        "the colour, the larger. Right answers are framed."
+    )
+    return render_square(
+        found.labels, rows, title="Confusion", caption=caption, sides=("truth", "prediction"),
+        identity="confusion",
+    )  # fmt: skip
+
+
+def render_square(
+    columns: Sequence[str],
+    rows: str,
+    *,
+    title: str,
+    caption: str,
+    sides: tuple[str, str],
+    identity: str,
+) -> str:
+    """Return a section whose table has the same names down its left side and along its top."""
+    names = "".join(f'<th scope="col">{render_text(name)}</th>' for name in columns)
+    down, along = sides
     return f"""<section>
-<h2>Confusion</h2>
-<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix">
-<table class="confusion" id="confusion">
-<caption>Rows: the truth. Columns: the prediction. Clips, and their share of the row: the stronger
-the colour, the larger. Right answers are framed.</caption>
+<h2>{title}</h2>
+<div class="scroll" tabindex="0" role="region" aria-label="{title}">
+<table class="confusion" id="{identity}">
+<caption>{caption}</caption>
 <thead>
-<tr><th rowspan="2" scope="col">truth</th>
-<th colspan="{len(found.labels)}" scope="colgroup">prediction</th></tr>
-<tr>{columns}</tr>
+<tr><th rowspan="2" scope="col">{down}</th>
+<th colspan="{len(columns)}" scope="colgroup">{along}</th></tr>
+<tr>{names}</tr>
 </thead>
 <tbody>
 {rows}</tbody>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -36,7 +37,7 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FaceFeatures:
+class _FaceFeatures(ABC):
     """What both kinds take: how faces are found, and what becomes of a clip with few of them."""
 
     rate: float = FRAME_RATE
@@ -86,9 +87,9 @@ class _FaceFeatures:
         detector: Detector = YuNetDetector(self.detector) if self.detector else _haar()
         return Follower(detector, self.detect_every)
 
+    @abstractmethod
     def watch(self) -> Watch:
         """Return what looks at one film, frame by frame."""
-        raise NotImplementedError
 
     def __call__(self, frames: Iterable[Frame]) -> NDArray[Any]:
         """Return the rows [F, D] of a film's frames, as `affectus.face_rows` has them."""
