@@ -141,7 +141,10 @@ def _low_band(waveform: Floats, sample_rate: int) -> Floats:
         return np.zeros(0, np.float32)
     # Sums of a few samples: coarse, but the band that is kept lies far below. Nothing here is by
     # BLAS, whose sums depend on the number of threads.
-    sums = np.ascontiguousarray(waveform[: n_kept * factor].reshape(-1, factor).T).sum(axis=0)
+    samples = waveform[: n_kept * factor]
+    sums = samples[::factor].copy()
+    for place in range(1, factor):
+        sums += samples[place::factor]
     sums -= sums.mean(dtype=np.float64)
     step = sample_rate // math.gcd(sample_rate, factor * _RATE)  # whose length is whole at _RATE
     length = _quick(-(-(n_kept + sample_rate // factor // 20) // step)) * step

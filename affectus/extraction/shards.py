@@ -160,7 +160,7 @@ def _extract_together(
             results[place] = Result(
                 clip.content_key,
                 len(found[place]),
-                hashlib.sha256(recording.waveform.tobytes()).hexdigest(),
+                hashlib.sha256(np.ascontiguousarray(recording.waveform).data).hexdigest(),
                 fingerprint=fingerprint(recording.waveform, recording.sample_rate),
             )
             arrays[clip.content_key] = found[place]

