@@ -2,11 +2,14 @@
 
 runs/NAME/experiment.toml, splits.json       what was asked for
 runs/NAME/fold-1/history.jsonl               a line an epoch
-                 weights.safetensors         the best epoch by dev UAR
+                 weights.safetensors         the best epoch by dev UAR; of a refit, its last
                  last.safetensors            the last epoch
+                 first.safetensors           where training.refit is true: the best epoch by dev UAR
+                 refit.jsonl                 and a line an epoch of the refit, without dev scores
                  provenance.json             what it came from
                  state-….safetensors         the last two checkpoints, until the fold is complete
-                 predictions_dev.csv         written last: the fold is complete
+                 predictions_dev.csv         written last: the fold is complete; by weights that
+                                             did not learn from dev, so of a refit by the first
                  tensorboard/                curves, where training.tensorboard is true
                  predictions_test.csv        by `affectus evaluate --on test` alone
 runs/NAME/evaluation_test.json               what came out; with --adapted …_test_adapted…
@@ -70,17 +73,26 @@ class Run:
 
 
 class Epoch(NamedTuple):
-    """One line of history.jsonl; `loss` is the mean over training clips, dev without smoothing."""
+    """One line of history.jsonl; `loss` is the mean over training clips, dev without smoothing.
+
+    In a line of refit.jsonl, dev is None: its clips are among those that train.
+    """
 
     fold: str
     epoch: int
     loss: float
     learning_rate: float
-    dev_uar: float
-    dev_war: float
-    dev_nll: float
+    dev_uar: float | None
+    dev_war: float | None
+    dev_nll: float | None
     best: bool
     seconds: float
+
+    def describe(self) -> str:
+        """Return what a progress bar says of it."""
+        dev = "" if self.dev_uar is None else f" dev UAR {self.dev_uar:.3f}"
+        refit = " refit" if self.dev_uar is None else ""
+        return f"{self.fold}{refit} epoch {self.epoch} loss {self.loss:.3f}{dev}"
 
 
 def open_run(folder: Path | str) -> Run:
@@ -196,10 +208,10 @@ def _member_dir(folder: Path, experiment: Experiment, seed: int) -> Path:
     return folder / member_name(experiment, seed)
 
 
-def write_history(epochs: Sequence[Epoch], folder: Path) -> None:
-    """Write history.jsonl anew in a fold's folder, complete or not at all."""
+def write_history(epochs: Sequence[Epoch], path: Path) -> None:
+    """Write a fold's history.jsonl or refit.jsonl anew, complete or not at all."""
     text = "".join(json.dumps(epoch._asdict()) + "\n" for epoch in epochs)
-    with replacing(folder / "history.jsonl") as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -243,15 +255,21 @@ def _read(path: Path, take: Callable[[str], T]) -> T:
         ) from None
 
 
-def check_weights(run: Run, split: Split) -> Path:
-    """Return a fold's weights file, refused (TrainingError) if it is not the one it trained."""
+def check_weights(run: Run, split: Split, *, side: str = "test") -> Path:
+    """Return a fold's weights file, refused (TrainingError) if it is not the one it trained.
+
+    For side dev, those that did not learn from it: of a refit, the first training's.
+    """
     if run.members:
         raise TrainingError(
             f"{run.folder}: the run of {len(run.members)} seeds; expected one of them. Take "
             f"{run.members[0].folder}."
         )
-    path = run.fold_dir(split) / "weights.safetensors"
-    expected = str(_read_facts(run, split).get("weights_sha256"))
+    facts, name = _read_facts(run, split), "weights"
+    if side == "dev" and run.experiment.training.refit:
+        facts, name = facts.get("refit", {}), "first"
+    path = run.fold_dir(split) / f"{name}.safetensors"
+    expected = str(facts.get("weights_sha256"))
     if not path.is_file() or hash_file(path) != expected:
         raise TrainingError(
             f"{path}: not the weights that this fold trained; expected SHA-256 "

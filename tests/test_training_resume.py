@@ -43,7 +43,7 @@ def contents(run):
     found = {}
     for path in sorted(run.folder.rglob("*")):
         name = str(path.relative_to(run.folder))
-        if path.name == "history.jsonl":
+        if path.suffix == ".jsonl":
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             found[name] = [{**line, "seconds": 0} for line in lines]
         elif path.name == "provenance.json":

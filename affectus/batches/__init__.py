@@ -34,6 +34,7 @@ from affectus.batches.examples import (
     find_label_sets,
     fit_face_normalisation,
     fit_normalisation,
+    join_examples,
     load_examples,
     with_votes,
 )
@@ -45,7 +46,7 @@ from affectus.models import Inputs
 __all__ = [
     "Bands", "Batch", "Examples", "allow_labels", "augment", "class_weights", "collate",
     "count_face_columns", "expected_draws", "find_groups", "find_label_sets",
-    "fit_face_normalisation", "fit_normalisation", "load_examples", "move_batch",
+    "fit_face_normalisation", "fit_normalisation", "join_examples", "load_examples", "move_batch",
     "ordered_batches", "pin_batch", "prepare_ahead", "training_batches", "with_votes",
 ]  # fmt: skip
 

@@ -47,6 +47,15 @@ class Examples:
         return F.one_hot(torch.from_numpy(self.labels[rows]), n_labels).float()
 
 
+def join_examples(one: Examples, other: Examples) -> Examples:
+    """Return the clips of both, the one's first, with plain labels for targets."""
+    faces = None
+    if one.faces is not None and other.faces is not None:
+        faces = one.faces + other.faces
+    labels = np.concatenate([one.labels, other.labels])
+    return Examples(one.clips + other.clips, one.frames + other.frames, labels, faces=faces)
+
+
 def load_examples(
     clips: Sequence[Clip],
     store: FeatureStore,

@@ -36,9 +36,7 @@ def train(
             "resume": resume,
             "allow_incomplete": allow_incomplete,
             "allow_leak": allow_leak,
-            "on_epoch": lambda e, done, total: advance(
-                done, total, f"{e.fold} epoch {e.epoch} loss {e.loss:.3f} dev UAR {e.dev_uar:.3f}"
-            ),
+            "on_epoch": lambda e, done, total: advance(done, total, e.describe()),
         }
         if seeds is None:
             trained = training.train(config, runs, **options)

@@ -142,6 +142,11 @@ def _check_training(config: TrainingConfig, place: str) -> None:
                 f"'{getattr(config, other)}', which has none; expected '{needed}'. Set "
                 f"training.{other}, or leave training.{key} out."
             )
+    if config.refit and config.schedule == "plateau":
+        raise ConfigError(
+            f"{place}: training.refit is true, but training.schedule is 'plateau', which follows "
+            f"dev, and a refit has none left; expected cosine, constant or one_cycle."
+        )
     if config.nesterov and not config.momentum:
         raise ConfigError(
             f"{place}: training.nesterov is true, but training.momentum is 0; expected more than 0."

@@ -59,6 +59,10 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     `partial_labels`: where corpora have different labels, a training clip is compared with those
     of its corpus alone. So a corpus without surprise does not teach that nobody in it is surprised.
 
+    `refit`: once dev has chosen the epoch, a fresh network learns from train and dev together, from
+    the same seed, to that epoch of the same schedule, and is what is kept. Scores on dev, and the
+    temperature, stay those of the first training, which did not hear dev.
+
     `tensorboard` also writes each fold's curves into its folder, for TensorBoard.
     """
 
@@ -84,6 +88,7 @@ class TrainingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
     smooth: Annotated[int, Meta(ge=1)] = 5
     patience: Annotated[int, Meta(ge=1)] = 20
+    refit: bool = False
     precision: Literal["bf16", "fp16", "float32"] = "bf16"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     tensorboard: bool = False

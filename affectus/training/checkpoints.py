@@ -5,7 +5,7 @@
 A state is one file: weights, their average, the best of it, the optimiser's memory and the states
 of the random numbers as tensors, all else as JSON in the header. Its name ends with the first 16
 digits of its SHA-256, so a torn file is known by its name; it is synced, then renamed into place.
-The last two are kept until the fold is complete.
+The last two are kept until the fold is complete; a refit's lie in fold-1/refit/ beside them.
 """
 
 from __future__ import annotations
@@ -91,10 +91,18 @@ def find_states(folder: Path) -> list[Path]:
     return sorted(folder.glob("state-*.safetensors"), key=lambda p: int(p.name.split("-")[1]))[::-1]
 
 
+def refit_dir(folder: Path) -> Path:
+    """Return where the states of a fold's refit lie until the fold is complete."""
+    return folder / "refit"
+
+
 def drop_states(folder: Path) -> None:
-    """Remove a fold's states, and what a kill left of one that was being written."""
-    for path in (*find_states(folder), folder / ".state.tmp"):
-        path.unlink(missing_ok=True)
+    """Remove a fold's states, its refit's too, and what a kill left of one being written."""
+    for place in (folder, refit_dir(folder)):
+        for path in (*find_states(place), place / ".state.tmp"):
+            path.unlink(missing_ok=True)
+    if refit_dir(folder).is_dir():
+        refit_dir(folder).rmdir()
 
 
 def _read(

@@ -21,7 +21,7 @@ from affectus.splits import Split, make_splits, read_splits
 from affectus.store import FeatureStore
 
 # What steps along the gradient do, and a fit in one go does not.
-_BY_GRADIENT = ("partial_labels", "sampling", "soft_targets", "focal_gamma", "max_norm")
+_BY_GRADIENT = ("partial_labels", "sampling", "soft_targets", "focal_gamma", "max_norm", "refit")
 
 _FOR_FRAMES = ("band_masks", "frame_masks", "stretch", "speed", "tract", "noise")
 

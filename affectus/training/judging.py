@@ -39,13 +39,17 @@ from affectus.training.pooling import average_predictions, describe_spread
 from affectus.training.sides import read_examples
 from affectus.training.together import Team
 
-_OF_ONE_FOLD = ("fold", "weights_sha256", "n_train", "n_dev", "train_uar", "label_sets", "cautions")
+_OF_ONE_FOLD = (
+    "fold", "weights_sha256", "n_train", "n_dev", "train_uar", "refit",
+    "label_sets", "cautions",
+)  # fmt: skip
 
 
 def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
     """Return the pooled predictions of every fold for dev (as kept) or test (computed, written).
 
-    Each clip is answered by the fold that has it on that side. This function and `cross_runs` alone
+    Each clip is answered by the fold that has it on that side; of a refit, dev by its first
+    training, which did not hear it. This function and `cross_runs` alone
     read features of the test side. Of a run of several seeds, the scores are the mean over them.
     With `adapted`, each speaker's features are first adapted by that speaker's own clips of the
     side, as a predictor does with a speaker's clips; such answers are computed anew, and not kept
@@ -62,7 +66,7 @@ def predict_side(run: Run, side: str, *, adapted: bool = False) -> Predictions:
     parts = []
     with FeatureStore(run.experiment.store) as store:
         for split in run.splits:
-            network, _ = models.load(check_weights(run, split))
+            network, _ = models.load(check_weights(run, split, side=side))
             wanted = [clips[i] for i in split.side(side)]
             examples = read_examples(run.experiment, wanted, store)
             if adapted:
@@ -119,6 +123,13 @@ def adapt_examples(examples: Examples, network: Network) -> Examples:
     return replace(examples, frames=tuple(adapted))
 
 
+def tell_refit(run: Run) -> str:
+    """Return what a run's protocol says of who trained, if dev did in the end."""
+    if not run.experiment.training.refit:
+        return ""
+    return "; once dev had chosen the epoch, dev and train together trained anew as long (refit)"
+
+
 def find_temperatures(run: Run, *, adapted: bool = False) -> dict[str, float]:
     """Return for each fold the temperature that fits its answers to the speakers of its dev side.
 
@@ -173,7 +184,7 @@ def evaluate_run(run: Run, side: str = "dev", *, adapted: bool = False) -> Evalu
         protocol={
             "name": first.protocol,
             "version": first.version,
-            "text": first.text,
+            "text": first.text + tell_refit(run) * (side == "test"),
             "leaky": any(split.leaky for split in run.splits),
             "folds": len(run.splits),
             "seed": first.seed,

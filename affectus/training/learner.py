@@ -52,7 +52,8 @@ class Learner:
         self, dev_uar: float, dev_nll: float, scores: NDArray[np.float64], config: TrainingConfig
     ) -> bool:
         """Take note of what an epoch's average is worth; return whether it is the best so far."""
-        recent = [*(epoch.dev_uar for epoch in self.history), dev_uar][-config.smooth :]
+        before = [epoch.dev_uar for epoch in self.history if epoch.dev_uar is not None]
+        recent = [*before, dev_uar][-config.smooth :]
         standing = (sum(recent) / len(recent), -dev_nll)
         if config.schedule == "plateau":
             self.plateau.see(standing[0])
@@ -94,6 +95,11 @@ def create_learner(
         torch.amp.GradScaler(network.mean.device.type, enabled=config.precision == "fp16"),
         np.random.default_rng([config.seed, fold_number]),
     ), model_config
+
+
+def fold_number(fold: str) -> int:
+    """Return the number in a fold's name, which its random numbers start from; 0 without one."""
+    return int("".join(filter(str.isdecimal, fold)) or 0)
 
 
 def model_config_of(experiment: Experiment, n_features: int, n_face: int = 0) -> ModelConfig:

@@ -93,10 +93,12 @@ def _train_all(
                 if run.finished(split):
                     drop_states(run.fold_dir(split))
         n_epochs = experiment.training.epochs
+        n_in_all = n_epochs * (1 + experiment.training.refit)  # at most: dev may choose an earlier
         for place, split in enumerate(to_do):
 
-            def report(epoch: Epoch, done: int = place * n_epochs) -> None:
-                on_epoch(epoch, done + epoch.epoch, len(to_do) * n_epochs)
+            def report(epoch: Epoch, done: int = place * n_in_all) -> None:
+                first = n_epochs * (epoch.dev_uar is None)
+                on_epoch(epoch, done + first + epoch.epoch, len(to_do) * n_in_all)
 
             def notice(text: str) -> None:
                 if team.leads:

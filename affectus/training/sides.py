@@ -9,6 +9,7 @@ from affectus.batches import (
     Examples,
     allow_labels,
     find_label_sets,
+    join_examples,
     load_examples,
     with_votes,
 )
@@ -19,17 +20,24 @@ from affectus.models import takes_voice
 from affectus.splits import Split
 from affectus.store import FeatureStore
 
+_REFITTED = (
+    "Refitted: once dev speakers had chosen the epoch, they trained, too. What is said of dev, and "
+    "the temperature, are of the first training, which did not hear them."
+)
+
 
 @dataclass(frozen=True)
 class Sides:
     """A fold's training and dev clips.
 
-    `label_sets` are the labels that each corpus has among its training clips; `cautions` say in
-    words what a reader of the scores must know of them.
+    `both` are what a refit learns from, train and dev together, and `training` itself without one.
+    `label_sets` are the labels that each corpus has among these; `cautions` say in words what a
+    reader of the scores must know of them.
     """
 
     training: Examples
     dev: Examples
+    both: Examples
     label_sets: Mapping[str, tuple[str, ...]]
     cautions: tuple[str, ...]
 
@@ -61,13 +69,26 @@ def load_sides(
 ) -> Sides:
     """Read the features of both sides. Raises TrainingError if one has no clips."""
     clips = {clip.clip_id: clip for clip in manifest}
-    scheme = experiment.scheme
     training, dev = (
         read_examples(experiment, [clips[clip_id] for clip_id in split.side(side)], store)
         for side in ("train", "dev")
     )
     if not len(dev) or not len(training):
         raise TrainingError(f"{split.fold}: no clips in train or dev; expected some of each.")
+    if experiment.training.refit:
+        both = join_examples(training, dev)
+        first, _, _ = _as_taught(experiment, training)
+        both, sets, cautions = _as_taught(experiment, both)
+        return Sides(first, dev, both, sets, (*cautions, _REFITTED))
+    training, sets, cautions = _as_taught(experiment, training)
+    return Sides(training, dev, training, sets, cautions)
+
+
+def _as_taught(
+    experiment: Experiment, training: Examples
+) -> tuple[Examples, dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Return training clips with the targets they teach, each corpus's labels, and cautions."""
+    scheme = experiment.scheme
     if experiment.training.soft_targets:
         training = with_votes(training, scheme, experiment.training.soft_targets)
     sets = find_label_sets(training, len(scheme.labels))
@@ -86,4 +107,4 @@ def load_sides(
         )
     cautions += _tell_faceless(training)
     named = {corpus: tuple(scheme.labels[n] for n in has) for corpus, has in sets.items()}
-    return Sides(training, dev, named, cautions)
+    return training, named, cautions
