@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import socket
 
 import h11
 import pytest
@@ -53,7 +54,7 @@ class Wire(asyncio.Transport):
     def resume_reading(self): ...
 
 
-def send(*pieces, pool=FullPool, **settings):
+def send(*pieces, pool=FullPool, wire=Wire, **settings):
     """Send pieces to a service; return (replies as (status, headers, body), tasks, counters)."""
 
     async def passed(scope, receive, send):
@@ -64,9 +65,9 @@ def send(*pieces, pool=FullPool, **settings):
         counters = Counters()
         gate = Gate(passed, Settings({}, **settings), pool(), counters)
         config = uvicorn.Config(gate, http=Connection, log_config=None, proxy_headers=False)
-        state, wire = ServerState(), Wire()
+        state, ours = ServerState(), wire()
         connection = Connection(config, state, {})
-        connection.connection_made(wire)
+        connection.connection_made(ours)
         n_tasks = 0
         for piece in pieces:
             connection.data_received(piece)
@@ -74,7 +75,7 @@ def send(*pieces, pool=FullPool, **settings):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         connection._unset_keepalive_if_required()
-        return read_replies(wire.written), n_tasks, counters
+        return read_replies(ours.written), n_tasks, counters
 
     return asyncio.run(run())
 
@@ -156,6 +157,32 @@ def test_a_client_is_counted_once_for_a_refusal():
     assert replies[20][0] == 429
 
 
+def test_what_is_remembered_of_a_head_is_judged_by_each_service_anew():
+    request = ask(b"Authorization: Bearer " + b"a" * 20)
+    for _ in range(2):
+        assert send(request, token="a" * 20)[0][0][0] == 503
+        assert send(request, token="b" * 20)[0][0][0] == 401
+        assert send(request, max_bytes=50)[0][0][0] == 413
+
+
+def test_the_rest_of_a_refused_body_is_thrown_away_where_it_came_and_no_more_than_it():
+    ours, theirs = socket.socketpair()
+
+    class Open(Wire):
+        def get_extra_info(self, name, default=None):
+            return ours if name == "socket" else super().get_extra_info(name, default)
+
+    data = ask(body=b"x" * 90_000)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.sendall(data[60_000:] + b"GET /v1/models")
+        replies, *_ = send(data[:60_000], wire=Open)
+        assert [reply[0] for reply in replies] == [503]
+        assert ours.recv(100) == b"GET /v1/models"  # is the next request's
+        theirs.close()
+        assert send(data[:60_000], wire=Open)[0][0][0] == 503  # nothing came, and none will
+
+
 def test_a_head_that_is_read_in_short_is_what_h11_reads():
     choose = random.Random(0)
     seed = ask(b"Accept: */*", b"X-Empty:", b"X-Space:   a b\t", path=b"/v1/predict?model=a&hop=1")
@@ -174,7 +201,7 @@ def test_a_head_that_is_read_in_short_is_what_h11_reads():
         parser = h11.Connection(h11.SERVER)
         parser.receive_data(bytes(data[: head.n_bytes]))
         event = parser.next_event()
-        assert list(event.headers) == head.headers
+        assert tuple(event.headers) == head.headers
         assert event.target.startswith(b"/v1/predict")
         assert parser.their_state is h11.SEND_BODY
         lengths = [value for name, value in event.headers if name == b"content-length"]

@@ -8,14 +8,16 @@ and on tiny chunks, and with a close that lets the client read why.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from affectus.server.gate import Gate
+from affectus.server.gate import NO_SNIFFING, Gate
 from affectus.server.messages import receive_in_pieces
 from affectus.server.replies import error_bytes, error_headers
 from affectus.server.shedding import read_head
@@ -29,6 +31,7 @@ _BODY_SECONDS = 300.0
 _WRITE_SECONDS = 20.0
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 4 << 20
 _FREE_CHUNKS, _MIN_CHUNK = 1_000, 256  # beyond so many, they must have so many bytes on average
+_WASTE = memoryview(bytearray(1 << 17))  # what is thrown away
 _CODES = {431: "headers", 400: "request", 501: "request"}
 
 
@@ -115,17 +118,26 @@ class Connection(H11Protocol):
         assert isinstance(gate, Gate)
         while data and gate.sheds and self._blocked_since is None:
             head = read_head(data)
-            told = gate.shed(head.headers, self.client) if head else None
+            told = gate.shed(head, self.client) if head else None
             if head is None or told is None:
                 break
             self._unset_keepalive_if_required()
-            status, headers, body = told
-            lines = [b"HTTP/1.1 %d %s" % (status, STATUS_PHRASES[status])]
-            lines += [b"%s: %s" % pair for pair in self.server_state.default_headers + headers]
-            self.transport.write(b"\r\n".join([*lines, b"", body]))
+            form, number = told
+            headers = [*self.server_state.default_headers, NO_SNIFFING]
+            self.transport.write(form.fill(number, headers))
             self._n_unwanted = head.n_body
             data = self._discard(data, head.n_bytes)
+            if self._n_unwanted:
+                self._drain()
         return data
+
+    def _drain(self) -> None:
+        """Throw away what is there already of a body that nobody wants: no second call for it."""
+        socket = self.transport.get_extra_info("socket")
+        if socket is not None:
+            with suppress(OSError):  # nothing there yet, or the client has gone: the loop will see
+                n_bytes = min(self._n_unwanted, len(_WASTE))
+                self._n_unwanted -= os.readv(socket.fileno(), [_WASTE[:n_bytes]])
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read, in the form of every other refusal."""

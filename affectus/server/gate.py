@@ -17,6 +17,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from affectus.console import say
@@ -24,6 +25,7 @@ from affectus.server.counters import Counters
 from affectus.server.pool import Pool
 from affectus.server.replies import RequestError, error_bytes, error_headers, status_of
 from affectus.server.settings import Settings
+from affectus.server.shedding import Form, Head, make_form
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,11 +36,13 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 TOKEN_PROTOCOL = "affectus.token."  # a page cannot send headers when it opens a WebSocket
 _DEFAULT_RATE, _BURST = 10.0, 20.0  # requests a second, and at once, where others can reach us
 _MAX_CLIENTS = 10_000
+_JUDGED = 256  # heads whose judgement is remembered
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 _OPEN_PATHS = ("/health/live", "/health/ready")
 
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
+    NO_SNIFFING,
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -65,6 +69,7 @@ class Gate:
         self._salt = secrets.token_hex(3)
         self._numbers = itertools.count(1)
         self.draining = False
+        self._is_let_in = lru_cache(_JUDGED)(self._judge_head)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
@@ -116,7 +121,9 @@ class Gate:
         if self.draining and path not in _OPEN_PATHS:
             raise RequestError("draining", "the service is stopping. Try again in a moment.")
         if scope["type"] == "http" and scope["method"] == "POST":
-            self._check_body(path, headers)
+            self._check_body(headers)
+            if path == "/v1/predict" and self._pool.full:
+                raise busy(self._pool)
 
     def _check_host(self, scope: Scope) -> str:
         """Return the host that was asked for. A page of elsewhere may name itself so: rebinding."""
@@ -182,13 +189,11 @@ class Gate:
                 "rate", f"more than {self._rate:g} requests a second; expected fewer. Wait."
             )
 
-    def _check_body(self, path: str, headers: dict[bytes, bytes]) -> None:
+    def _check_body(self, headers: dict[bytes, bytes]) -> None:
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestError("encoding", "a compressed body; expected the recording as it is.")
         if int(headers.get(b"content-length", b"0")) > self._settings.max_bytes:
             raise RequestError("too-large", self._too_large())
-        if path == "/v1/predict" and self._pool.full:
-            raise busy(self._pool)
 
     def _too_large(self) -> str:
         return f"the body is larger than {self._settings.max_bytes:,} bytes. Cut the recording."
@@ -200,31 +205,47 @@ class Gate:
         """Whether no recording is taken now, so that `shed` may refuse it in short."""
         return self._pool.full and not self.draining
 
-    def shed(self, headers: Headers, client: Any) -> tuple[int, Headers, bytes] | None:
-        """Return status, headers and body for a plain request for an answer that is one too many.
+    def shed(self, head: Head, client: Any) -> tuple[Form, bytes] | None:
+        """Return the reply and its number for a plain request for an answer that is one too many.
 
         None for one that is refused for another cause: it is judged as all others are.
         """
-        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers}
         try:
-            self._check({**scope, "client": client}, dict(headers))
-        except RequestError as refused:
-            if refused.code == "busy":
-                return self._tell(refused, self._next_id())
+            if self._is_let_in(head.headers):
+                self._check_rate({"client": client})
+                self._count(503, "busy")
+                return make_form("busy", busy(self._pool).text), self._next_id().encode()
+        except RequestError:
+            pass
         return None
+
+    def _judge_head(self, headers: tuple[tuple[bytes, bytes], ...]) -> bool:
+        """Whether a request for an answer passes all that is decided by its headers alone."""
+        scope = {"type": "http", "method": "POST", "headers": headers}
+        values = dict(headers)
+        try:
+            self._check_origin(scope, values, self._check_host(scope))
+            self._check_token(scope, values)
+            self._check_body(values)
+        except RequestError:
+            return False
+        return True
 
     def _next_id(self) -> str:
         return f"{self._salt}-{next(self._numbers):x}"
 
+    def _count(self, status: int, code: str) -> None:
+        self._counters.requests[status] += 1
+        self._counters.refused[code] += 1
+
     def _tell(self, refused: RequestError, request_id: str) -> tuple[int, Headers, bytes]:
         """Count a refusal; return its status, headers and body."""
         status = status_of(refused.code)
-        self._counters.requests[status] += 1
-        self._counters.refused[refused.code] += 1
+        self._count(status, refused.code)
         body = error_bytes(refused.code, refused.text, request_id)
         headers = [(k.encode(), v.encode()) for k, v in error_headers(refused.code).items()]
         headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        return status, headers + _HEADERS[:1], body
+        return status, [*headers, NO_SNIFFING], body
 
     async def _refuse(
         self,
