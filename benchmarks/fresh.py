@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from affectus.export import export_network
+from affectus.export.int8 import quantise
 from affectus.features import create_extractor, describe_extractor, sees
 from affectus.features.face import FaceCrops
 from affectus.model_folder import SCHEMA, ModelFacts, write_facts
@@ -17,11 +18,11 @@ LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "sur
 N_MELS = 64
 
 
-def write_model(folder: Path) -> None:
-    """Write a folder of the default voice network, `crnn`."""
+def write_model(folder: Path, *, int8: bool = False) -> None:
+    """Write a folder of the default voice network, `crnn`, in eight bits or not."""
     torch.manual_seed(0)
     config = ModelConfig("crnn", N_MELS, len(LABELS))
-    _write(folder, config, create_model(config).eval())
+    _write(folder, config, create_model(config).eval(), int8=int8)
 
 
 def write_film_model(folder: Path) -> None:
@@ -36,10 +37,15 @@ def write_film_model(folder: Path) -> None:
     _write(folder, config, network, face=written, streams=network.streams)
 
 
-def _write(folder: Path, config: ModelConfig, network: Network, **facts: Any) -> None:
+def _write(
+    folder: Path, config: ModelConfig, network: Network, *, int8: bool = False, **facts: Any
+) -> None:
     folder.mkdir()
     save(network, config, folder / "weights.safetensors")
-    (folder / "model.onnx").write_bytes(export_network(network, N_MELS))
+    data = export_network(network, N_MELS)
+    if int8:
+        data, _ = quantise(data, create_extractor("logmel"), 1.0)
+    (folder / "model.onnx").write_bytes(data)
     (folder / "MODEL_CARD.md").write_text("# Fresh weights, for timing alone\n")
     written = ModelFacts(
         schema=SCHEMA,

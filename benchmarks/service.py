@@ -104,6 +104,7 @@ def served(model: Path, port: int, *options: str) -> Iterator[Server]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, help="a model folder")
+    parser.add_argument("--int8", action="store_true", help="the fresh crnn in eight bits")
     parser.add_argument("--port", type=int, default=8799)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
     parser.add_argument("--only", choices=("requests", "overload", "streams"))
@@ -114,7 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         model = options.model or Path(name) / "model"
         if options.model is None:
-            write_model(model)
+            write_model(model, int8=options.int8)
         recordings = write_recordings(Path(name))
         with served(model, options.port) as server:
             print(f"ready after {server.seconds_to_ready:.2f} s, {server.memory():.0f} MB; load "

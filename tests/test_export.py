@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -10,7 +11,11 @@ from small_run import prepare
 from affectus import export
 from affectus.errors import ModelError
 from affectus.export import compare, export_network, export_run
+from affectus.export.int8 import quantise
+from affectus.features import create_extractor
 from affectus.models import Inputs, ModelConfig, create_model
+from affectus.predictor import Predictor
+from affectus.synthesis import synthesize_voice
 from affectus.training import evaluate_run, train
 
 
@@ -123,3 +128,32 @@ def test_an_export_that_differs_leaves_nothing_behind(run, tmp_path, monkeypatch
     with pytest.raises(ModelError, match="the exported network differs by nan"):
         export_run(run, tmp_path / "m")
     assert not any(tmp_path.iterdir())
+
+
+def test_in_eight_bits_convolutions_answer_as_before_and_no_clip_moves_another(run, tmp_path):
+    export_run(run, tmp_path / "whole")
+    export_run(run, tmp_path / "small", int8=True)
+    data = (tmp_path / "small" / "model.onnx").read_bytes()
+    kinds = [node.op_type for node in onnx.load_from_string(data).graph.node]
+    assert "QLinearConv" in kinds and "Conv" not in kinds
+    assert "Weights are in eight bits" in (tmp_path / "small" / "MODEL_CARD.md").read_text()
+    whole, small = (Predictor(tmp_path / name, speech="off") for name in ("whole", "small"))
+    change = small.facts.provenance["int8"]["largest_change"]
+    assert 0 < change <= 0.05
+    clips = [synthesize_voice(emotion, speaker=40, sample_rate=16_000) for emotion in whole.labels]
+    for clip in clips:
+        one, other = (m.predict((clip, 16_000), abstain=0).scores for m in (whole, small))
+        assert one == pytest.approx(other, abs=0.05)
+    network = onnxruntime.InferenceSession(data)
+    shape = network.get_inputs()[0].shape
+    voices = np.random.default_rng(0).normal(-40, 15, (3, 64, shape[2])).astype(np.float32)
+    together = network.run(["logits"], {"voice": voices, "voice_lengths": np.array([64] * 3)})[0]
+    for number in range(3):
+        feed = {"voice": voices[number : number + 1], "voice_lengths": np.array([64])}
+        assert network.run(["logits"], feed)[0] == pytest.approx(together[[number]], abs=1e-6)
+
+
+def test_a_network_that_looks_at_faces_is_not_made_eight_bits():
+    network = create_model(ModelConfig("av_attention", 64, 5, SMALL["av_attention"])).eval()
+    with pytest.raises(ModelError, match="--int8: the network looks at faces; expected one of"):
+        quantise(export_network(network, 64), create_extractor("logmel"), 1.0)

@@ -150,6 +150,30 @@ def test_silero_hears_half_a_second_of_what_went_before_a_voice():
     assert 15 <= silent <= 17  # of 32 ms
 
 
+@pytest.mark.skipif("silero" not in DETECTORS, reason="the extra 'vad' is not installed")
+def test_silero_hears_what_it_needs_and_no_more(monkeypatch):
+    detector = find_detector("silero", 16_000)
+    session, asked = detector._session, []
+
+    class Session:
+        def run(self, names, feed):
+            asked.append(len(feed["input"]))
+            return session.run(names, feed)
+
+    monkeypatch.setattr(detector, "_session", Session())
+    voice = synthesize_voice("angry", speaker=2, sample_rate=16_000)
+    zeros = np.zeros((1, 1, 128), np.float32)
+    for waveform in (voice, np.concatenate([np.zeros(9_000), voice]), voice[:3_000], 0 * voice):
+        asked.clear()
+        heard = detector(np.asarray(waveform, np.float32))
+        frames = detector._frames(np.asarray(waveform, np.float32))
+        whole = session.run(["speech_probs"], {"input": frames, "h": zeros, "c": zeros})[0]
+        speech = np.cumsum(whole.ravel() > 0.5)
+        enough = speech >= min(0.25 / 0.032, len(frames) / 3)  # a quarter of a second
+        assert heard == enough.any()
+        assert sum(asked) == (1 + np.argmax(enough) if heard else len(frames))
+
+
 def test_silero_that_cannot_be_had_is_said(monkeypatch):
     monkeypatch.setattr("affectus.predictor.speech._find_silero", lambda: None)
     with pytest.raises(ConfigError, match=r"'silero': not installed; .*affectus\[vad\]"):

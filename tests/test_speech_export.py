@@ -166,7 +166,7 @@ def test_eight_bits_are_smaller_and_say_what_they_changed(place, tmp_path, monke
     assert sizes[1] < 0.6 * sizes[0]
     model = Predictor(tmp_path / "small", speech="off")
     assert model.facts.provenance["int8"]["largest_change"] <= int8.LARGEST_CHANGE == 0.05
-    assert "Matrices are in eight bits" in (tmp_path / "small/MODEL_CARD.md").read_text()
+    assert "Weights are in eight bits" in (tmp_path / "small/MODEL_CARD.md").read_text()
     whole = Predictor(tmp_path / "whole", speech="off")
     path = Manifest.read(run.experiment.manifest).clips[0].path
     one, other = (m.predict(path, abstain=0).scores for m in (model, whole))

@@ -170,7 +170,7 @@ def export(
     out: Annotated[Path, typer.Option("-o", "--out", help="The new model folder.")],
     fold: Annotated[int, typer.Option(help="Whose weights.")] = 1,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Matrices in eight bits, if no score changes by 0.05.")
+        bool, typer.Option("--int8", help="Weights in eight bits, if no score changes by 0.05.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -58,8 +58,9 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1, int8: bool = Fals
     """Write the model folder of one fold; return the largest difference to torch that was found.
 
     Where features are those of a speech encoder, it becomes part of the network: the folder takes
-    sound and needs the encoder's files no more. `int8` stores matrices in eight bits, if that
-    changes no score by more than 0.05.
+    sound and needs the encoder's files no more. `int8` keeps its
+    convolutions, or its matrices, in eight bits (`quantise`), if that changes no score of synthetic
+    voices by more than 0.05.
 
     The scores of the run's test side go with it where it was evaluated. Nothing is left behind if
     a check fails.
@@ -284,7 +285,7 @@ def _tell_int8(facts: ModelFacts) -> str:
     if not found:
         return ""
     return (
-        f" Matrices are in eight bits, which changed no score of sixteen synthetic voices by more "
+        f" Weights are in eight bits, which changed no score of sixteen synthetic voices by more "
         f"than {found['largest_change']:.2g}."
     )
 
