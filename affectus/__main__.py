@@ -7,8 +7,10 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    from affectus.cli import run
-
+    try:
+        from affectus.cli import run
+    except KeyboardInterrupt:  # before there was anything to end; `run` knows what to say
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 
 

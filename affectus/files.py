@@ -16,14 +16,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
     So nobody ever reads half a file; a block that raises leaves what stood at `path` before, and
     nothing beside it. The two names are of one folder: a rename between disks would be a copy.
+    An OSError about the temporary name is told of `path`, which is the one that the user knows.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # what went wrong first is what is to be told
             temporary.unlink()
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 

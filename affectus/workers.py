@@ -24,6 +24,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from types import ModuleType
@@ -199,9 +200,15 @@ def _start(context: Any, work: Work[Task, Result], memory_bytes: int) -> _Child[
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     threads = os.environ.get(_THREADS)
     os.environ[_THREADS] = threads or "1"  # numpy's, in each of the children: they have one each
+    # Ctrl-C is for every process of a terminal. Children inherit what is blocked, and so do not
+    # end with a traceback while they still load; the parent hears of it all the same. The tracker
+    # unblocks it where it is started, so it is started before.
+    resource_tracker.ensure_running()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         sys.modules["__main__"] = main
         if threads is None:
             del os.environ[_THREADS]

@@ -354,11 +354,41 @@ def test_an_interruption_exits_130_and_says_what_to_do(place, affectus, monkeypa
     assert code == 130 and "run the command again to go on" in err
 
 
-def test_wrong_arguments_exit_2_with_usage(affectus):
-    code, _, err = affectus("predict")
-    assert code == 2 and "Missing argument" in err
-    code, _, err = affectus("predikt")
-    assert code == 2 and "Did you mean 'predict'?" in err
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("predict", "affectus predict: missing argument 'files'. See: affectus predict --help"),
+        ("predikt", "affectus: no such command 'predikt'. Did you mean 'predict'? See: affectus "),
+        ("predict a.wav --label six", "affectus predict: no such option: --label (Possible option"),
+        ("predict a.wav --labels x", "affectus predict: invalid value for '--labels': 'x' is not "),
+    ],
+)
+def test_wrong_arguments_exit_2_with_one_line(affectus, words, line):
+    code, _, err = affectus(*words.split())
+    assert code == 2 and one_line(err).startswith(line)
+
+
+def test_without_a_command_the_help_is_shown(affectus):
+    code, out, err = affectus()
+    assert code == 2 and "Commands:" in out + err
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("folder", "folder: Is a directory; expected a path that can be written. Name another."),
+        ("text/split.json", "split.json: Not a directory; expected a path that can be written."),
+        ("x" * 300, "File name too long; expected a path that can be written."),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_one_line(place, affectus, tmp_path, out, words):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("")
+    code, _, err = affectus(
+        "split", place / "manifest.csv", "--protocol", "sequential-5fold", "-o", tmp_path / out
+    )
+    assert code == 2 and words in one_line(err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "text"]
 
 
 @pytest.mark.parametrize("command", [["train", "x.toml"], ["evaluate", "x"], ["demo", "x"]])

@@ -53,3 +53,10 @@ def test_json_that_cannot_be_had_is_a_value_error(data):
     with pytest.raises(ValueError, match=r"\w"):
         decode_json(data, dict[str, int])
     assert decode_json(b'{"a": 1}', dict[str, int]) == {"a": 1}
+
+
+def test_an_error_about_the_temporary_name_is_told_of_the_file(tmp_path):
+    path = tmp_path / "gone" / "table.csv"
+    with pytest.raises(FileNotFoundError) as raised, replacing(path) as temporary:
+        temporary.write_text("x")
+    assert raised.value.filename == str(path)

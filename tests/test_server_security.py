@@ -5,6 +5,8 @@ import base64
 import json
 import os
 import random
+import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -595,6 +597,14 @@ def test_s16_a_confined_process_can_only_read_and_compute(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"x"
 
 
+def test_children_do_not_hear_ctrl_c_even_while_they_load(guarded):
+    # proc(5): SigBlk is a mask in hexadecimal; the signal n is its bit n - 1.
+    for child in guarded.children:
+        status = Path(f"/proc/{child}/status").read_text()
+        mask = int(re.search(r"^SigBlk:\s+([0-9a-f]+)$", status, flags=re.MULTILINE)[1], 16)
+        assert mask == 1 << (signal.SIGINT - 1)
+
+
 def test_s16_children_know_no_secret(guarded):
     for child in guarded.children:
         environment = Path(f"/proc/{child}/environ")
@@ -804,3 +814,11 @@ def test_s22_nothing_of_an_upload_is_left_anywhere(small_model, tmp_path):
     assert list(folder.rglob("*")) == []
     cores = [path for path in Path.cwd().glob("core*") if path.is_file()]
     assert cores == []
+
+
+def test_a_folder_that_is_no_model_is_refused_before_anything_starts(tmp_path, capsys):
+    assert run(["serve", "--model", str(tmp_path), "--port", "0"]) == 2
+    assert capsys.readouterr().err == (
+        f"ModelError: {tmp_path}: no model.json in it; expected a model folder. Make one with: "
+        f"affectus export\n"
+    )

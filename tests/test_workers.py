@@ -245,6 +245,16 @@ def test_tasks_are_asked_for_as_children_are_free():
     assert len(list(answers)) == 99
 
 
+def list_blocked(task, take):
+    return [signal.Signals(number).name for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+
+
+def test_a_child_does_not_hear_ctrl_c_even_while_it_loads():
+    # The terminal sends SIGINT to all; what a child inherits as blocked holds from its first step.
+    assert list(work_through([0], list_blocked, workers=1)) == [["SIGINT"]]
+    assert list_blocked(0, None) == []
+
+
 def test_numpy_has_one_thread_in_each_child(monkeypatch):
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     script = f"""

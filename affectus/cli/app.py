@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 
 import affectus
 from affectus.console import say
-from affectus.errors import AffectusError, DiskError
+from affectus.errors import AffectusError, ConfigError, DiskError
 
 app = typer.Typer(
     name="affectus",
@@ -53,6 +53,10 @@ Store = Annotated[Path, typer.Option("--store", help="The folder of the feature 
 
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# A path that cannot be what it was given as, such as a folder after -o.
+_PATH = (
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 # What the commands beyond prediction need, and the extra that brings it.
 _EXTRAS = {
     "torch": "train",
@@ -77,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
     if threading.current_thread() is threading.main_thread():  # no other may
         signal.signal(signal.SIGTERM, _stop)
     try:
-        code = app(list(arguments), standalone_mode=False)
+        code = app(list(arguments), prog_name="affectus", standalone_mode=False)
     except AffectusError as error:
         say(str(error))
         return error.exit_code
@@ -99,19 +103,43 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in _DISK:
+        refusal = _refuse(error)
+        if refusal is None:
             raise
-        place = error.filename or "output"
-        refusal = DiskError(f"{place}: {error.strerror}; expected a place to write.")
         say(str(refusal))
         return refusal.exit_code
     except TyperException as error:
-        usage: Any = error
-        usage.show()
-        return int(usage.exit_code)
+        return _tell_usage(error)
     if code == 130:  # the parser turns an interruption into this code, too
         say("interrupted; what was finished is kept: run the command again to go on")
     return code if isinstance(code, int) else 0
+
+
+def _refuse(error: OSError) -> AffectusError | None:
+    """Say in one line which path cannot be written, or None of an error that names none."""
+    place = error.filename or "output"
+    if error.errno in _DISK:
+        return DiskError(
+            f"{place}: {error.strerror}; expected a place to write. Free it, or name another."
+        )
+    if error.errno in _PATH and error.filename:
+        return ConfigError(
+            f"{place}: {error.strerror}; expected a path that can be written. Name another."
+        )
+    return None
+
+
+def _tell_usage(error: Any) -> int:
+    """Say in one line what is wrong with the arguments, or the help where none were given."""
+    text = error.format_message()
+    if "\n" in text:
+        error.show()
+    else:
+        command = error.ctx.command_path
+        text = f"{text[0].lower()}{text[1:]}".replace("Value error, ", "")
+        stop = "" if text.endswith((".", "?")) else "."
+        say(f"{command}: {text}{stop} See: {command} --help")
+    return int(error.exit_code)
 
 
 class _Terminated(BaseException):

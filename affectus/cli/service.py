@@ -39,11 +39,13 @@ def serve(
     dev: Annotated[bool, typer.Option("--dev", help="Serve openapi.json, too.")] = False,
 ) -> None:
     """Answer recordings over HTTP and a microphone in the browser; on this machine alone."""
-    from affectus.model_folder import find_model
+    from affectus.model_folder import find_model, read_model
     from affectus.server.serving import serve as serve_models
     from affectus.server.settings import Settings
 
     folders = [find_model(name) for name in model or ["voice"]]
+    for folder in folders:
+        read_model(folder)  # else children would tell of it, one after the other
     names = [folder.absolute().name for folder in folders]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -105,6 +106,9 @@ def start_child(listener: Listener) -> tuple[Child, socket.socket]:
         memoryview(notes).cast("q")[0] = -1
         passed = (theirs.fileno(), file.fileno())
         command = [sys.executable, "-P", "-m", "affectus.server.child", *map(str, passed)]
+        # Ctrl-C is for us alone: what is blocked is inherited, and a child would else end with a
+        # traceback while it loads.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process = subprocess.Popen(
                 command, pass_fds=passed, env=_environment(), stdin=subprocess.DEVNULL
@@ -112,6 +116,8 @@ def start_child(listener: Listener) -> tuple[Child, socket.socket]:
         except OSError:
             ours.close()
             raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     ours.setblocking(False)
     return Child(listener, process, notes), ours
 
