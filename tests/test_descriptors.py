@@ -557,6 +557,17 @@ def test_pauses_do_not_count_in_the_level_of_speech():
     assert np.isfinite(Functionals(speech_db=-26.0)(np.zeros(RATE, "f4"), RATE)).all()
 
 
+@pytest.mark.parametrize("kind", [Descriptors, Functionals])
+def test_without_cycles_all_else_stays(kind):
+    wave = synthesize_voice("sad", speaker=3)
+    every, without = kind(), kind(cycles=False)
+    left_out = [name for name in every.columns if "jitter" in name or "shimmer" in name]
+    assert len(left_out) == (4 if kind is Descriptors else 56)
+    assert without.columns == tuple(name for name in every.columns if name not in left_out)
+    kept = [every.columns.index(name) for name in without.columns]
+    assert np.array_equal(without(wave, RATE), every(wave, RATE)[:, kept])
+
+
 def test_a_level_above_full_scale_is_refused():
     with pytest.raises(ConfigError, match=r"speech_db is 3.0; expected -100 to 0"):
         Functionals(speech_db=3.0)

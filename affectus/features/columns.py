@@ -51,9 +51,16 @@ DESCRIPTORS = (
     *(Descriptor(f"mel_{n:02d}_db", "dB", False, "Slaney 1998") for n in range(N_MELS)),
 )
 N_VOICED = sum(descriptor.voiced for descriptor in DESCRIPTORS)  # these come first
+_OF_CYCLES = ("jitter", "shimmer_db")
 _PLACES = {descriptor.name: place for place, descriptor in enumerate(DESCRIPTORS)}
 
 
 def place(first: str, last: str | None = None) -> slice:
     """Return where the columns from one name to another are, or one alone."""
     return slice(_PLACES[first], _PLACES[last or first] + 1)
+
+
+def name_columns(cycles: bool) -> tuple[str, ...]:
+    """Return the names of the descriptors, with or without what cycles of the voice say."""
+    left_out = () if cycles else _OF_CYCLES
+    return tuple(each.name for each in DESCRIPTORS if each.name not in left_out)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from affectus.errors import ConfigError
 from affectus.features.checks import check_rate
-from affectus.features.columns import DESCRIPTORS, N_VOICED
+from affectus.features.columns import DESCRIPTORS, N_VOICED, name_columns
 from affectus.features.descriptors import check_settings, describe_frames
 
 Frames = NDArray[np.float32]
@@ -75,6 +75,7 @@ class Functionals:
     trim_db: float | None = 40.0
     trim_pad: float = 0.1
     f_max: float = 8_000.0
+    cycles: bool = True
     speech_db: float | None = None
 
     name = "functionals"
@@ -91,7 +92,8 @@ class Functionals:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns: `descriptor__statistic`, and a few of the clip as a whole."""
-        return _columns() if self.speech_db is None else (*_columns(), "speech_level_db")
+        names, _ = _columns(self.cycles)
+        return names if self.speech_db is None else (*names, "speech_level_db")
 
     def parameters(self) -> dict[str, str | int | float | bool | None]:
         """Return every setting."""
@@ -103,12 +105,13 @@ class Functionals:
         Raises ConfigError if `sample_rate` is not the extractor's.
         """
         check_rate(self.name, sample_rate, self.sample_rate)
+        _, kept = _columns(self.cycles)
         if self.speech_db is None:
-            return summarise(describe_frames(self, waveform))[None]
+            return summarise(describe_frames(self, waveform))[None, kept]
         level_db = measure_speech(waveform, round(sample_rate / _FRAME_RATE))
         gain = 10 ** ((self.speech_db - level_db) / 20) if level_db > _SILENT_DB else 1.0
         row = summarise(describe_frames(self, np.asarray(waveform, np.float32) * np.float32(gain)))
-        return np.append(row, np.float32(level_db))[None]
+        return np.append(row[kept], np.float32(level_db))[None]
 
 
 def measure_speech(waveform: Frames, hop: int) -> float:
@@ -126,7 +129,8 @@ def measure_speech(waveform: Frames, hop: int) -> float:
 
 
 @cache
-def _columns() -> tuple[str, ...]:
+def _columns(cycles: bool) -> tuple[tuple[str, ...], NDArray[np.intp] | slice]:
+    """Return the names of the columns, and where `summarise` gives them."""
     groups = (
         (_OVER_TIME, _MOMENTS + _RANKS + _COURSE),
         (_DELTAS, tuple(f"{name}" for name in _CHANGE)),
@@ -134,12 +138,17 @@ def _columns() -> tuple[str, ...]:
         (_OVER_TIME, ("unvoiced_mean", "unvoiced_deviation")),
     )
     names = [
-        f"{name}__{statistic}"
+        (name, f"{name}__{statistic}")
         for rows, statistics in groups
         for statistic in statistics
         for name in rows
     ]
-    return (*names, *_SEGMENTS)
+    names += [(_NAMES[0], name) for name in _SEGMENTS]
+    if cycles:
+        return tuple(column for _, column in names), slice(None)
+    measured = name_columns(cycles)
+    kept = [n for n, (name, _) in enumerate(names) if name.removeprefix("delta_") in measured]
+    return tuple(names[n][1] for n in kept), np.array(kept)
 
 
 def summarise(rows: Frames) -> Frames:
