@@ -52,21 +52,10 @@ from affectus.media.decoding import (
     decode_av,
     decode_soundfile,
 )
+from affectus.media.frames import Frame, Image, cut_frames, encode_png, on_grid, take_picture
 from affectus.media.intake import Inspector, Intake
 from affectus.media.recording import SAMPLE_RATE, Limits, MediaWarning, Recording, Waveform
-from affectus.media.video import (
-    FRAME_RATE,
-    Frame,
-    Image,
-    Shown,
-    Video,
-    compare_streams,
-    cut_frames,
-    encode_png,
-    on_grid,
-    open_video,
-    take_picture,
-)
+from affectus.media.video import FRAME_RATE, Shown, Video, compare_streams, open_video
 from affectus.media.writing import write_audio, write_video
 
 __all__ = [

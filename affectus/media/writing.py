@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from affectus.media.frames import Frame
 from affectus.media.recording import SAMPLE_RATE, Waveform
-from affectus.media.video import FRAME_RATE, Frame
+from affectus.media.video import FRAME_RATE
 
 
 def write_audio(path: Path | str, waveform: Waveform, sample_rate: int = SAMPLE_RATE) -> None:
