@@ -18,10 +18,10 @@ LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "sur
 N_MELS = 64
 
 
-def write_model(folder: Path, *, int8: bool = False) -> None:
-    """Write a folder of the default voice network, `crnn`, in eight bits or not."""
+def write_model(folder: Path, network: str = "crnn", *, int8: bool = False) -> None:
+    """Write a folder of a voice network, by default the default one, in eight bits or not."""
     torch.manual_seed(0)
-    config = ModelConfig("crnn", N_MELS, len(LABELS))
+    config = ModelConfig(network, N_MELS, len(LABELS))
     _write(folder, config, create_model(config).eval(), int8=int8)
 
 

@@ -1,8 +1,9 @@
 """The service under load on this machine, server and client together: requests, overload, streams.
 
-The model is a default crnn with fresh weights, or `--model`. Processor time is of the server with
-all its children, and of this client, so that figures from a busy machine can be read: what the
-machine would do alone is its cores divided by the milliseconds of both.
+The model is a default crnn with fresh weights, another `--network` with such, or `--model`.
+Processor time is of the server with all its children, and of this client, so that figures from a
+busy machine can be read: what the machine would do alone is its cores divided by the milliseconds
+of both.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def served(model: Path, port: int, *options: str) -> Iterator[Server]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", type=Path, help="a model folder")
-    parser.add_argument("--int8", action="store_true", help="the fresh crnn in eight bits")
+    parser.add_argument("--network", default="crnn", help="the network with fresh weights")
+    parser.add_argument("--int8", action="store_true", help="that network in eight bits")
     parser.add_argument("--port", type=int, default=8799)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
     parser.add_argument("--only", choices=("requests", "overload", "streams"))
@@ -115,7 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         model = options.model or Path(name) / "model"
         if options.model is None:
-            write_model(model, int8=options.int8)
+            write_model(model, options.network, int8=options.int8)
         recordings = write_recordings(Path(name))
         with served(model, options.port) as server:
             print(f"ready after {server.seconds_to_ready:.2f} s, {server.memory():.0f} MB; load "
