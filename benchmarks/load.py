@@ -274,6 +274,7 @@ async def send_streams(
     hop: float,
     apart: bool = True,
     rate: int = 16_000,
+    model: str | None = None,
 ) -> StreamOutcome:
     """Speak `waveform` (16-bit) over and over into that many streams at the pace of speech.
 
@@ -284,8 +285,9 @@ async def send_streams(
     loop = asyncio.get_running_loop()
     speakers: list[_Speaker] = []
     key = base64.b64encode(os.urandom(16)).decode()
+    chosen = "" if model is None else f"&model={model}"
     request = (
-        f"GET /v1/stream?window={window}&hop={hop} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"GET /v1/stream?window={window}&hop={hop}{chosen} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
         f"Sec-WebSocket-Version: 13\r\n\r\n"
     ).encode()

@@ -73,6 +73,15 @@ class Server:
         """Processor time so far of the process that takes requests, alone."""
         return _cpu_seconds(self._process.pid, 13)
 
+    def own_memory(self) -> list[float]:
+        """Resident MB that no file lies behind, of the server and then of each child."""
+        found = []
+        for process in self.processes():
+            status = Path(f"/proc/{process}/status").read_text()  # see proc(5); in KiB
+            kinds = (status.partition(f"{kind}:")[2].split()[0] for kind in ("RssAnon", "RssShmem"))
+            found.append(sum(map(int, kinds)) * 1024 / 1e6)
+        return found
+
     def memory(self) -> float:
         """Resident MB of the server and its children."""
         pages = (int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in self.processes())

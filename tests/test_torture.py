@@ -49,6 +49,7 @@ def test_twelve_kinds_of_damage_fail_alone_each_with_its_code(tmp_path):
 def test_a_service_under_mixed_load_answers_as_at_first(tmp_path):
     result = torture_service(tmp_path, seconds=6, rate=10, round_seconds=3)
     assert result["replies"][200] > 10 and result["stream answers"] > 0
+    assert result["replies to films"][200] > 0
     # Memory settles in minutes: `make torture` judges it.
     assert [fault for fault in result["faults"] if "memory" not in fault] == []
 

@@ -2,8 +2,9 @@
 
     python -m torture.soak --seconds 1800 --rate 20
 
-Good recordings, bad ones, clients that leave in the middle, live streams that come and go; every
-round the same recordings are asked about once more, and must be answered by the same bytes.
+Two models, of voices and of films. Good recordings, bad ones, short films, clients that leave in
+the middle, live streams of both models that come and go; every round the same recordings and a film
+are asked about once more, and must be answered by the same bytes.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
 
+from affectus.media import FRAME_RATE, write_video
 from affectus.synthesis import synthesize_voice
-from benchmarks.fresh import write_model
+from affectus.synthesis.face import draw_faces
+from benchmarks.fresh import write_film_model, write_model
 from benchmarks.load import Outcome, StreamOutcome, post, send_load, send_streams
 from benchmarks.service import Server, served, write_recordings
 
 _GOOD, _BAD, _LEAVING = 7, 2, 1  # of ten requests
+_FILMS = 0.03  # for each of them
+_FILM_SECONDS, _FILM_SIZE = 2, (144, 192)
+_RECORDING, _FILM = "/v1/predict?name=golden", "/v1/predict?name=golden&model=film"
 _MB_PER_10_MINUTES = 1.0
 _SETTLED = 1 / 6  # of the time, after which memory is judged
 
@@ -38,38 +44,63 @@ def torture_service(
 ) -> dict[str, object]:
     """Load a service for so long; return the figures, and under "faults" what was not as it should.
 
-    `rate` is requests a second. Memory is that of the server and its children, at each round's end.
+    `rate` is requests a second, besides which films come. Memory is what the server and its child
+    hold of their own, at each round's end: pages of programs and networks, which the system gives
+    and takes as it likes, are left out.
     """
     write_model(folder / "model")
-    with served(folder / "model", _free_port(), "--workers", "1") as server:
-        return _load(server, write_recordings(folder), seconds, rate, round_seconds)
+    write_film_model(folder / "film")
+    options = ("--model", str(folder / "film"), "--workers", "1")
+    with served(folder / "model", _free_port(), *options) as server:
+        films = [_write_film(folder / "film.mp4", speaker) for speaker in (1, 2)]
+        return _load(server, write_recordings(folder), films, seconds, rate, round_seconds)
+
+
+def _write_film(path: Path, speaker: int) -> bytes:
+    """Return a film of somebody drawn who speaks."""
+    n_frames = round(_FILM_SECONDS * FRAME_RATE)
+    drawn = draw_faces("happy", n_frames, speaker=speaker, size=_FILM_SIZE)
+    voice = synthesize_voice("happy", speaker=speaker, sample_rate=16_000)
+    write_video(path, drawn, voice[: _FILM_SECONDS * 16_000], sample_rate=16_000)
+    return path.read_bytes()
 
 
 def _load(
-    server: Server, recordings: list[bytes], seconds: float, rate: float, round_seconds: float
+    server: Server,
+    recordings: list[bytes],
+    films: list[bytes],
+    seconds: float,
+    rate: float,
+    round_seconds: float,
 ) -> dict[str, object]:
     bad = [recordings[0][:20_000] + b"\0" * 9, b"not a recording at all", b""]
-    golden = _ask(server.port, recordings)
+    asked = [*((_RECORDING, data) for data in recordings), (_FILM, films[0])]
+    golden = _ask(server.port, asked)
     statuses: Counter[int] = Counter()
-    points: list[tuple[float, float]] = []
+    points: list[tuple[float, list[float]]] = []
+    film_statuses: Counter[int] = Counter()
     p99s: list[float] = []
     n_lost = n_wrong = n_stream_answers = n_stream_lost = 0
     opened = _open_files(server)
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
-        outcome, streams = asyncio.run(
-            _run_round(server.port, recordings, bad, rate, round_seconds)
+        outcome, shown, streams = asyncio.run(
+            _run_round(server.port, recordings, films, bad, rate, round_seconds)
         )
-        statuses.update({status: len(found) for status, found in outcome.seconds.items()})
+        for count, found in ((statuses, outcome), (film_statuses, shown)):
+            count.update({status: len(seconds) for status, seconds in found.seconds.items()})
+            n_lost += found.lost
         p99s.append(outcome.percentile(99))
-        n_lost += outcome.lost
-        n_stream_answers += len(streams.seconds)
-        n_stream_lost += streams.n_lost
-        n_wrong += sum(a != b for a, b in zip(golden, _ask(server.port, recordings), strict=True))
-        points.append((now, server.memory()))
-    slope, highest = find_slope(points[int(len(points) * _SETTLED) :])
+        n_stream_answers += sum(len(one.seconds) for one in streams)
+        n_stream_lost += sum(one.n_lost for one in streams)
+        n_wrong += sum(a != b for a, b in zip(golden, _ask(server.port, asked), strict=True))
+        points.append((now, server.own_memory()))
+    settled = points[int(len(points) * _SETTLED) :]
+    slope, highest = find_slope([(at, sum(held)) for at, held in settled])
+    front, _ = find_slope([(at, held[0]) for at, held in settled])
+    child, _ = find_slope([(at, sum(held[1:])) for at, held in settled])
     left = _open_files(server) - opened
-    faults = [f"{n} replies of status {status}" for status, n in statuses.items()
+    faults = [f"{n} replies of status {status}" for status, n in (statuses + film_statuses).items()
               if status >= 500 and status != 503]  # fmt: skip
     if n_wrong:
         faults.append(f"{n_wrong} answers were not the first ones")
@@ -83,31 +114,46 @@ def _load(
     return {
         "seconds": round(time.monotonic() - began),
         "replies": dict(sorted(statuses.items())),
+        "replies to films": dict(sorted(film_statuses.items())),
         "stream answers": n_stream_answers,
         "compared": len(golden) * len(points),
-        "MB": f"{points[0][1]:.1f} at first, {points[-1][1]:.1f} at last",
-        "MB in 10 minutes": f"{slope * 600:.2f}, 95 % below {highest * 600:.2f}",
+        "MB": f"{sum(points[0][1]):.1f} at first, {sum(points[-1][1]):.1f} at last",
+        "MB in 10 minutes": f"{slope * 600:.2f}, 95 % below {highest * 600:.2f}; of the process in "
+        f"front {front * 600:.2f}, of the child {child * 600:.2f}",
         "p99 ms": f"{np.median(p99s[:third]):.0f} at first, {np.median(p99s[-third:]):.0f} at last",
         "faults": faults,
     }
 
 
 async def _run_round(
-    port: int, recordings: list[bytes], bad: list[bytes], rate: float, seconds: float
-) -> tuple[Outcome, StreamOutcome]:
+    port: int,
+    recordings: list[bytes],
+    films: list[bytes],
+    bad: list[bytes],
+    rate: float,
+    seconds: float,
+) -> tuple[Outcome, Outcome, list[StreamOutcome]]:
     voice = synthesize_voice("angry", speaker=2, sample_rate=16_000)
     samples = (np.resize(voice, 96_000) * 32_767).astype("<i2").tobytes()
     requests = [post(data, port) for data in recordings * _GOOD]
     requests += [post(data, port) for data in bad * (_BAD * len(recordings) // len(bad))]
     random.Random(0).shuffle(requests)
-    outcome, streams, _ = await asyncio.gather(
+    shows = [post(data, port, _FILM) for data in films]
+
+    def speak(model: str, n_streams: int) -> Coroutine[None, None, StreamOutcome]:
+        return send_streams(
+            port, samples, n_streams=n_streams, seconds=seconds, frame_seconds=0.2, window=2.0,
+            hop=1.0, model=model,
+        )  # fmt: skip
+
+    outcome, shown, spoken, seen, _ = await asyncio.gather(
         send_load(port, requests, rate * (_GOOD + _BAD) / 10, seconds),
-        send_streams(
-            port, samples, n_streams=4, seconds=seconds, frame_seconds=0.2, window=2.0, hop=1.0
-        ),
-        _leave(port, requests, round(rate * seconds * _LEAVING / 10), seconds),
+        send_load(port, shows, rate * _FILMS, seconds),
+        speak("model", 3),
+        speak("film", 1),
+        _leave(port, requests + shows, round(rate * seconds * _LEAVING / 10), seconds),
     )
-    return outcome, streams
+    return outcome, shown, [spoken, seen]
 
 
 async def _leave(port: int, requests: list[bytes], n_times: int, seconds: float) -> None:
@@ -124,13 +170,13 @@ async def _leave(port: int, requests: list[bytes], n_times: int, seconds: float)
             writer.close()
 
 
-def _ask(port: int, recordings: list[bytes]) -> list[bytes]:
+def _ask(port: int, asked: list[tuple[str, bytes]]) -> list[bytes]:
     """Return the answers to recordings, asked one after another, as their bytes."""
     found = []
     with _connected(port) as connection:
-        for data in recordings:
+        for path, data in asked:
             while True:
-                connection.request("POST", "/v1/predict?name=golden", data)
+                connection.request("POST", path, data)
                 reply = connection.getresponse()
                 body = reply.read()
                 if reply.status != 503:
