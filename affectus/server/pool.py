@@ -41,6 +41,7 @@ _SECONDS = 60.0  # an item may be in hand
 _LOOK = 0.25  # s between two looks at what is in hand
 _LOST = "the stream's process ended. Begin the stream again."
 _STOPPED = "the service stopped before it was answered. Send it again in a moment."
+_NO_ANSWER = b"[]"
 _PAUSES = (0.0, 0.0, 0.5, 2.0, 5.0)  # s before a child is started, by failed starts in a row
 
 
@@ -139,7 +140,7 @@ class Pool:
                 self.changed.set()
             case Answer():
                 job = child.jobs.pop(message.number)
-                self._note_time(child, job)
+                self._note_time(child, job, body)
                 if not job.future.done():
                     job.future.set_result(body)
             case Refusal():
@@ -216,12 +217,15 @@ class Pool:
         """Whether streams may be promised so many answers a second."""
         return self._pace.allows(n_answers, self.n_ready)
 
-    def _note_time(self, child: Child, job: Job) -> None:
-        """Learn how long a child takes for a stream's answer: from when it could begin."""
+    def _note_time(self, child: Child, job: Job, body: bytes) -> None:
+        """Learn how long a child takes for a stream's answer: from when it could begin.
+
+        Samples that complete no window, as a stream's last ones, are no answer.
+        """
         now = time.monotonic()
         took = now - max(job.given, child.answered)
         child.answered = now
-        if isinstance(job.ask, Feed):
+        if isinstance(job.ask, Feed) and body != _NO_ANSWER:
             self._pace.learn(took)
 
     def place(self) -> Child:
