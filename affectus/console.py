@@ -77,6 +77,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def count(n: int, thing: str) -> str:
+    """Return '1 speaker' or '1,200 speakers'."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output, indented; what is not a number becomes null."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2)

@@ -103,8 +103,8 @@ def find_model(name_or_folder: Path | str) -> Path:
         return path
     known = f"known models: {', '.join(shipped)}" if shipped else "none ships with this version"
     raise ModelError(
-        f"no model '{text}': no such folder, and {known}; expected one of those or a model folder. "
-        f"Make one with: affectus export{nearest(text, shipped)}"
+        f"no model '{text}': no such folder, and {known}; expected one of those or a model folder."
+        f"{nearest(text, shipped)} Make one with: affectus export RUN -o MODEL"
     )
 
 
@@ -177,8 +177,11 @@ def _read_facts(folder: Path) -> ModelFacts:
     path = folder / "model.json"
     if not path.is_file():
         found = "no such folder" if not folder.exists() else "no model.json in it"
+        if (folder / "experiment.toml").is_file():
+            found = "a run"
         raise ModelError(
-            f"{folder}: {found}; expected a model folder. Make one with: affectus export"
+            f"{folder}: {found}; expected a model folder. Make one with: affectus export "
+            f"{folder if found == 'a run' else 'RUN'} -o MODEL"
         )
     size = path.stat().st_size
     if size > _MAX_JSON:

@@ -80,7 +80,7 @@ def test_import_exits_1_when_files_are_not_understood(tmp_path, affectus):
         write_audio(tmp_path / f"{name}.wav", np.ones(8_000, np.float32) / 9)
     code, out, err = affectus("import", "ravdess", tmp_path, "-o", tmp_path / "m.csv")
     assert code == 1
-    assert "1 clips of 1 speakers, 1 files not understood" in out
+    assert "1 clip of 1 speaker, 1 file not understood" in out
     assert "emotion is '09'; expected 01 to 08" in err
 
 

@@ -119,7 +119,7 @@ def test_a_profile_of_other_features_is_refused(folder, predict, tmp_path):
         (("--save-speaker", "x.json"), "no speaker; expected --speaker-clips or --follow"),
         (("--follow-speaker", "--window", "1"), "expected whole clips"),
         (("--speaker", "nowhere.json"), "nowhere.json: No such file"),
-        (("--labels", "nine"), "Invalid value"),
+        (("--labels", "nine"), "invalid value"),
         (("--quiet",), "--quiet, but the notice was not accepted here; expected that once"),
     ],
 )

@@ -184,11 +184,12 @@ def test_an_unknown_corpus_lists_the_known_and_proposes_the_nearest(tmp_path):
 
 @pytest.mark.parametrize("name", ["ravdess", "folder"])
 def test_a_folder_that_is_not_there_is_named(name, tmp_path, make_file):
-    for path, found in ((tmp_path / "gone", "no such folder"), (make_file("a.wav"), "a file")):
+    for path, found, remedy in (
+        (tmp_path / "gone", "no such folder", "Check the path."),
+        (make_file("a.wav"), "a file", "Give the folder; unpack an archive."),
+    ):
         text = message(CorpusError, lambda path=path: load_corpus(name, path))
-        assert text == (
-            f"CorpusError: {path}: {found}; expected a folder of recordings. Check the path."
-        )
+        assert text == (f"CorpusError: {path}: {found}; expected a folder of recordings. {remedy}")
 
 
 def test_every_file_is_hashed(ravdess):

@@ -319,6 +319,13 @@ def test_few_speakers_are_counted(n_speakers, cautioned):
     )
 
 
+def test_of_too_few_speakers_for_an_interval_none_is_called_uncertain():
+    two = corpus(2)
+    found = judge(predict(two, mostly_right), two)
+    assert found.uar.low is None
+    assert "Only 2 speakers: no interval can be given." in found.cautions
+
+
 def test_cautions_of_the_training_come_before_our_own(predictions, manifest):
     found = judge(predictions, manifest, cautions=["15 clips are missing"], side="dev")
     assert found.cautions[0] == "15 clips are missing"

@@ -229,7 +229,9 @@ def test_a_folder_is_no_table(tmp_path):
 def test_a_table_of_other_letters_is_refused(tmp_path):
     path = tmp_path / "m.csv"
     path.write_bytes("file,emotion\ncafé.wav,sad\n".encode("latin-1"))
-    assert refusal(path).endswith("expected a CSV in UTF-8.")
+    assert refusal(path).endswith(
+        "expected a manifest, a CSV in UTF-8. Make one with: affectus import"
+    )
 
 
 @pytest.mark.parametrize("column", COLUMNS)

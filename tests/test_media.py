@@ -367,7 +367,10 @@ def test_what_is_not_audio_is_named(found):
     error = refusal(NOT_AUDIO[found])
     assert error.code == "E1002"
     assert error.text.startswith(f"not audio: {found}")
-    assert error.text.endswith("; expected wav, flac, ogg, mp3, m4a, mp4, webm or the like.")
+    remedy = " Unpack it." if found in ("a zip archive", "a gzip archive") else ""
+    assert error.text.endswith(
+        f"; expected wav, flac, ogg, mp3, m4a, mp4, webm or the like.{remedy}"
+    )
 
 
 def test_a_git_lfs_pointer_says_what_to_run():
@@ -408,7 +411,9 @@ def test_what_cannot_be_opened_is_named(tmp_path, make_file):
         (Path("/dev/zero"), "not a regular file"),
     ):
         error = refusal(path, name=None)
-        assert str(error) == f"MediaError E1000 '{path}': {found}; expected a recording."
+        assert str(error) == (
+            f"MediaError E1000 '{path}': {found}; expected a recording. Check the path."
+        )
     assert refusal("a\0b.wav", name=None).code == "E1000"
 
 
@@ -933,11 +938,14 @@ def test_media_are_listed_the_outer_ones_first(make_file, tmp_path):
 
 
 def test_a_folder_that_is_none_is_named(make_file, tmp_path):
-    for path, found in ((tmp_path / "gone", "no such folder"), (make_file("a.wav"), "a file")):
+    for path, found, remedy in (
+        (tmp_path / "gone", "no such folder", "Check the path."),
+        (make_file("a.wav"), "a file", "Give the folder; unpack an archive."),
+    ):
         with pytest.raises(CorpusError) as caught:
             list_media(path)
         assert str(caught.value) == (
-            f"CorpusError: {path}: {found}; expected a folder of recordings. Check the path."
+            f"CorpusError: {path}: {found}; expected a folder of recordings. {remedy}"
         )
 
 

@@ -253,7 +253,21 @@ def test_a_table_takes_less_than_700_bytes_a_row(make_file):
         ('file,"emotion\n', "own.csv:1: unexpected end of data; expected a CSV. Correct the line."),
         ("file,emotion\n" + "x" * 200_000 + ",sad\n", "field larger than field limit"),
         ("file,emotion\na\0.wav,sad\n", "own.csv: holds NUL characters; expected a CSV in UTF-8."),
-        ("file,emotion\ncafé.wav,sad\n".encode("latin-1"), "a CSV in UTF-8. Save it again as UTF"),
+        (
+            "file,emotion\na.wav,sad\ncafé.wav,sad\n".encode("latin-1"),
+            "own.csv: not UTF-8 in line 3; expected a CSV in UTF-8. Save it again as UTF-8 (in "
+            "Excel: as 'CSV UTF-8').",
+        ),
+        (
+            b"PK\x03\x04\x14\0\x06\0\xff",
+            "own.csv: an Excel workbook or a zip archive; expected a CS",
+        ),
+        (b"\x80\x04\x95\0", "own.csv: no text; expected a CSV in UTF-8."),
+        (
+            "Datei;emotion;Sprecher\na.wav;sad;1\n",
+            "no column 'file' among datei, emotion, sprecher; expected file,emotion,speaker. "
+            "Rename the column in the table's first line.",
+        ),
     ],
 )
 def test_a_fault_in_a_table_is_named_with_line_and_column(table, text, words):
@@ -637,6 +651,17 @@ def test_the_examples_in_the_note_find_what_they_say(table):
             r"--speaker '[_-]([^/_-]+)\.\w+$' finds ben in train/happy/1-ben.wav, 2 in all.",
         ),
         (
+            [f"{emotion}/{who} - Take {n}.wav" for emotion in ("Trauer", "Freude")
+             for who in ("Björn Groß", "Eva") for n in (1, 2)],
+            r"--speaker '([^/_-]+?) *[_-][^/]*$' finds Björn Groß in "
+            r"Freude/Björn Groß - Take 1.wav, 2 in all.",
+        ),
+        (
+            [f"{emotion}/{n} - {who}.wav" for emotion in ("sad", "happy")
+             for who in ("Ben", "Eva") for n in (1, 2, 3, 4, 5, 6)],
+            r"--speaker '[_-] *([^/_-]+)\.\w+$' finds Ben in happy/1 - Ben.wav, 2 in all.",
+        ),
+        (
             [f"{emotion}/{emotion}_{who}_{n}.wav" for emotion in ("sad", "happy")
              for who in (1, 2) for n in (1, 2, 3)],
             r"--speaker '[_-]([^/_-]+)\.\w+$' finds 1 in happy/happy_1_1.wav, 3 in all.",
@@ -648,7 +673,7 @@ def test_an_expression_that_would_do_is_proposed_and_does(make_file, tmp_path, n
         make_file(f"mine/{name}")
     (note,) = load_corpus("folder", tmp_path / "mine").notes
     assert note.endswith(f"for example, if that is who speaks, {proposal}")
-    expression = re.search(r"--speaker '(\S+)' finds", note).group(1)
+    expression = re.search(r"--speaker '([^']+)' finds", note).group(1)
     manifest = load_corpus("folder", tmp_path / "mine", speaker=expression)
     assert len(manifest.speakers) == int(re.search(r"(\d+) in all", note).group(1))
     assert manifest.notes == ()
@@ -797,7 +822,7 @@ def test_metadata_in_a_folder_for_each_side_is_one_corpus(make_file, tmp_path, k
         "mine/test/a.wav": ("test", None),
     }
     assert [clip.fault for clip in manifest] == ["", "", ""]
-    assert manifest.notes[0].startswith("1 clips have a label that is none of the eight")
+    assert manifest.notes[0].startswith("1 clip has a label that is none of the eight")
 
 
 def test_one_metadata_file_may_name_the_files_of_each_side(make_file, tmp_path):
@@ -931,7 +956,7 @@ def test_append_joins_corpora_with_paths_that_stay_right(make_file, tmp_path, af
     assert (code, text) == (0, f"{out}: 2 clips of 0 speakers\n")
     second = ("import", "table", tmp_path / "two/two.csv", "--map", "exc=happy", "--append")
     code, text, _ = affectus(*second, "-o", out)
-    assert (code, text) == (0, f"{out}: 3 clips of 1 speakers, 1 rows are new\n")
+    assert (code, text) == (0, f"{out}: 3 clips of 1 speaker, 1 new row\n")
     manifest = Manifest.read(out)
     assert [(c.clip_id, c.path, c.emotion) for c in manifest] == [
         ("one/happy/b.wav", tmp_path / "one/happy/b.wav", "happy"),
@@ -940,7 +965,7 @@ def test_append_joins_corpora_with_paths_that_stay_right(make_file, tmp_path, af
     ]
     before = out.read_bytes()
     code, text, err = affectus(*first)
-    assert (code, text) == (0, f"{out}: 3 clips of 1 speakers, 0 rows are new\n")
+    assert (code, text) == (0, f"{out}: 3 clips of 1 speaker, 0 new rows\n")
     assert f"2 of 2 clips were in {out} already, and the same" in err
     assert out.read_bytes() == before
 

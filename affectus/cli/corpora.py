@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from affectus.cli.app import AsJson, ManifestFile, app
-from affectus.console import print_json, print_table, progress, say
+from affectus.console import count, print_json, print_table, progress, say
 from affectus.errors import CorpusError
 
 
@@ -116,9 +116,9 @@ def import_(
         )
     else:
         print(
-            f"{path}: {n_usable:,} clips of {len(manifest.speakers)} speakers"
-            + (f", {n_new:,} rows are new" if len(earlier) else "")
-            + (f", {len(faults)} files not understood" if faults else "")
+            f"{path}: {count(n_usable, 'clip')} of {count(len(manifest.speakers), 'speaker')}"
+            + (f", {count(n_new, 'new row')}" if len(earlier) else "")
+            + (f", {count(len(faults), 'file')} not understood" if faults else "")
         )
     return 1 if faults else 0
 

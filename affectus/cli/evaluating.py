@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from affectus.cli.app import AsJson, app
-from affectus.console import print_json, print_table, progress
+from affectus.console import count, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from affectus.evaluation import Evaluation
@@ -37,7 +37,8 @@ def compare(
     print_table(
         ("run", "UAR [95 % by speaker]", "WAR", "macro F1"),
         [(run.name, str(run.uar), str(run.war), str(run.macro_f1)) for run in found.runs],
-        title=f"{found.n_shared:,} clips that all answered, {len(found.speakers)} speakers",
+        title=f"{count(found.n_shared, 'clip')} that all answered, "
+        f"{count(len(found.speakers), 'speaker')}",
     )
     print_table(
         ("pair", "difference of UAR", "better : worse", "p (Wilcoxon)", "p (Holm)", "McNemar"),
@@ -116,7 +117,7 @@ def print_evaluation(found: Evaluation) -> None:
         ],
         title=f"{found.name}, {found.side}{', ADAPTED' if found.adapted else ''}: "
         f"{found.n_planned:,} planned = {found.n_answered:,} answered + {found.n_failed:,} failed, "
-        f"{found.n_speakers} speakers",
+        f"{count(found.n_speakers, 'speaker')}",
     )
     print_table(
         ("label", "clips", "recall [95 % by speaker]", "precision", "F1"),

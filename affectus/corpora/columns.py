@@ -69,7 +69,8 @@ def find_columns(header: Sequence[str], path: Path) -> list[int]:
         if place == len(header) and ours in ("file", "emotion"):
             raise ManifestError(
                 f"{path}: no column '{ours}' among {', '.join(places) or 'none'}; expected "
-                f"file,emotion,speaker.{nearest(ours, places)}"
+                f"file,emotion,speaker.{nearest(ours, places)} Rename the column in the table's "
+                f"first line."
             )
         found.append(place)
     return found

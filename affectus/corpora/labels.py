@@ -74,10 +74,11 @@ class Labels:
                 f"{', '.join(EMOTIONS)} or their common spellings. Say what each means: "
                 f"--map '{first}=EMOTION' and so on."
             )
+        n = self.n_none.total()
         return (
-            f"{self.n_none.total():,} clips have a label that is none of the eight emotions "
-            f"({counts}); they are kept without an emotion and not trained on. If one of them is "
-            f"meant to count, say as what: --map '{next(iter(self.n_none))}=EMOTION'.",
+            f"{n:,} clip{' has' if n == 1 else 's have'} a label that is none of the eight "
+            f"emotions ({counts}); they are kept without an emotion and not trained on. If one of "
+            f"them is meant to count, say as what: --map '{next(iter(self.n_none))}=EMOTION'.",
         )
 
 

@@ -47,12 +47,28 @@ def open_rows(path: Path) -> Iterator[Rows]:
             f"{path}: Is a directory; expected a CSV file,emotion,speaker. Give the table's file, "
             f"or read the folder: affectus import folder {path.name}"
         ) from None
-    except UnicodeDecodeError as error:
+    except UnicodeDecodeError:
         raise ManifestError(
-            f"{path}: {error}; expected {what} in UTF-8. Save it again as UTF-8."
+            f"{path}: {_what_it_is(path)}; expected {what} in UTF-8. Save it again as UTF-8 (in "
+            f"Excel: as 'CSV UTF-8')."
         ) from None
     except OSError as error:
         raise ManifestError(f"{path}: {error}; expected {what}. Check the file.") from None
+
+
+def _what_it_is(path: Path) -> str:
+    """Say what a file is whose bytes are no UTF-8; of a text, where."""
+    data = path.read_bytes()
+    if data.startswith(b"PK\x03\x04"):
+        return "an Excel workbook or a zip archive"
+    if b"\0" in data:
+        return "no text"
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return f"not UTF-8 in line {line:,}"
+    return "not UTF-8"
 
 
 def _csv_rows(file: TextIO, path: Path) -> Rows:

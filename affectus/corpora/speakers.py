@@ -13,8 +13,15 @@ _GENERIC = (
     "--speaker '(spk[0-9]+)' finds spk7 in sad/spk7_03.wav, --speaker '/([^/]+)/' finds anna in "
     "sad/anna/03.wav"
 )
-# Where names usually tell it: a folder around the file, the first part of its name, the last.
-_USUAL = (r"/([^/]+)/[^/]+$", r"([^/_-]+)[_-][^/]*$", r"[_-]([^/_-]+)\.\w+$")
+# Where names usually tell it: a folder around the file, the first part of its name, the last; both
+# also where spaces stand around the stroke, as in 'Anna - take 1.wav'.
+_USUAL = (
+    r"/([^/]+)/[^/]+$",
+    r"([^/_-]+)[_-][^/]*$",
+    r"([^/_-]+?) *[_-][^/]*$",
+    r"[_-]([^/_-]+)\.\w+$",
+    r"[_-] *([^/_-]+)\.\w+$",
+)
 
 
 class SpeakerPattern:
@@ -85,7 +92,7 @@ def _propose(paths: Sequence[str], not_people: Set[str]) -> str:
         speakers = set(names)
         if len(names) < len(paths) or not 2 <= len(speakers) <= len(paths) / 2:
             continue
-        if any(name.lower() in not_people for name in speakers):
+        if any(name.lower() in not_people or name != name.strip() for name in speakers):
             continue
         proposal = f"--speaker '{text}' finds {names[0]} in {paths[0]}, {len(speakers):,} in all"
         if not all(name.isdecimal() for name in speakers):

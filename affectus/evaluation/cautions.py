@@ -39,7 +39,9 @@ def write_cautions(found: Evaluation) -> list[str]:
         texts.append("Speakers are not known: no interval can be given.")
     elif found.n_speakers < _FEW_SPEAKERS:
         people = "one speaker" if found.n_speakers == 1 else f"{found.n_speakers} speakers"
-        texts.append(f"Only {people}: the interval itself is uncertain.")
+        none = found.uar.low is None
+        interval = "no interval can be given" if none else "the interval itself is uncertain"
+        texts.append(f"Only {people}: {interval}.")
     if found.uar.value > 0.995 and found.n_answered >= 50:
         texts.append("Nearly perfect. Real speech is not: look for a leak before believing it.")
     predicted = [c.label for c in found.classes if c.precision is not None]

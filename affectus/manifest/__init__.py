@@ -150,7 +150,11 @@ class Manifest:
         except csv.Error as error:
             raise ManifestError(f"{path}:{reader.line_num}: {error}; expected a CSV.") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise ManifestError(f"{path}: {error}; expected a CSV in UTF-8.") from None
+            found = error.strerror if isinstance(error, OSError) else error
+            raise ManifestError(
+                f"{path}: {found}; expected a manifest, a CSV in UTF-8. Make one with: affectus "
+                f"import"
+            ) from None
 
 
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:

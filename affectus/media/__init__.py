@@ -244,10 +244,12 @@ def _finish(found: Recording, sample_rate: int | None, name: str, limits: Limits
 
 def list_media(folder: Path) -> list[Path]:
     """Return the audio and video files below a folder: the outer ones first, then by name."""
-    folder = folder.absolute()
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
-        raise CorpusError(f"{folder}: {found}; expected a folder of recordings. Check the path.")
+        there = folder.exists()
+        found = "a file" if there else "no such folder"
+        remedy = "Give the folder; unpack an archive." if there else "Check the path."
+        raise CorpusError(f"{folder}: {found}; expected a folder of recordings. {remedy}")
+    folder = folder.absolute()
     files = (
         path
         for path in folder.rglob("*")

@@ -84,7 +84,8 @@ def recognise(head: bytes, name: str) -> tuple[str, str]:
     raise MediaError(
         "E1002",
         name,
-        f"not audio: {found}; expected wav, flac, ogg, mp3, m4a, mp4, webm or the like.",
+        f"not audio: {found}; expected wav, flac, ogg, mp3, m4a, mp4, webm or the like."
+        f"{' Unpack it.' if found.endswith(' archive') else ''}",
     )
 
 
@@ -124,11 +125,13 @@ def open_source(source: Path | str | bytes, name: str, limits: Limits) -> Binary
     try:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "not a regular file"
-            raise MediaError("E1000", name, f"{kind}; expected a recording.")
+            raise MediaError("E1000", name, f"{kind}; expected a recording. Check the path.")
         file = _Source(io.FileIO(path))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise MediaError("E1000", name, f"{reason}; expected a recording.") from None
+        raise MediaError(
+            "E1000", name, f"{reason}; expected a recording. Check the path."
+        ) from None
     except ValueError as error:  # a NUL in the name
         raise MediaError("E1000", name, f"{error}; expected a file name.") from None
     try:

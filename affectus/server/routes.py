@@ -209,9 +209,9 @@ def _page(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]
 async def _not_there(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = "method" if error.status_code == 405 else "not-found"
-    text = "nothing is here; the README lists the addresses."
+    text = "nothing is here; expected an address of docs/service.md, such as POST /v1/predict."
     if code == "method":
-        text = "not with this method; the README lists the addresses."
+        text = "not with this method; expected one of docs/service.md, such as POST /v1/predict."
     return error_reply(RequestError(code, text), request.state.request_id)
 
 
