@@ -368,9 +368,11 @@ def test_wrong_arguments_exit_2_with_one_line(affectus, words, line):
     assert code == 2 and one_line(err).startswith(line)
 
 
-def test_without_a_command_the_help_is_shown(affectus):
+def test_without_a_command_the_help_is_shown_and_no_line_of_it_is_cut(affectus, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, err = affectus()
     assert code == 2 and "Commands:" in out + err
+    assert "..." not in (out + err).split("Commands:")[1]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def predict(
         bool, typer.Option("--quiet", help="No notice; only once it was accepted.")
     ] = False,
 ) -> int:
-    """Say which emotion recordings express; what cannot be answered is named, and exit is 1."""
+    """Say which emotion recordings express. What cannot be answered is named, and exit is 1."""
     from affectus.adaptation import read_profile, write_profile
     from affectus.emotions import label_scheme
     from affectus.media import Limits
@@ -249,7 +249,7 @@ def models(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the models that ship, how good they are and on whom; or print the card of one."""
+    """List the models that ship and how good they are. Or print the card of one."""
     from affectus.model_folder import find_model, list_pretrained, read_model
 
     names = [name] if name is not None else list_pretrained()

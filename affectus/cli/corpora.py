@@ -16,7 +16,7 @@ from affectus.errors import CorpusError
 
 @app.command()
 def corpora(as_json: AsJson = False) -> None:
-    """List the corpora that can be read: counts, licence, where to get them."""
+    """List the corpora that can be read. With counts, licence, where to get them."""
     from affectus.corpora import list_corpora
 
     rows = [
@@ -69,7 +69,7 @@ def import_(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Read a corpus folder, your table or your folders into a manifest."""
+    """Read a corpus, your table or folders into a manifest."""
     from affectus.corpora import load_corpus
     from affectus.corpora.joining import append_clips
     from affectus.corpora.labels import parse_spellings
@@ -139,7 +139,7 @@ def audit(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check counts, names, labels, balance, and every recording; exit 1 if anything is wrong."""
+    """Check counts, names, labels, and every recording. Exit 1 if anything is wrong."""
     from contextlib import nullcontext
 
     from affectus.audit import audit_manifest, print_report, write_audit
@@ -206,7 +206,7 @@ def split(
     list_: Annotated[bool, typer.Option("--list", help="List the protocols and stop.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Divide a manifest's clips into train, dev and test by a named protocol."""
+    """Divide clips into train, dev and test by a protocol."""
     from affectus.manifest import Manifest, read_exclusions
     from affectus.splits import check_split, make_splits, stamp_leaks, write_splits
 

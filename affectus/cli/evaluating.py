@@ -24,7 +24,7 @@ def compare(
     out: Annotated[Path, typer.Option("-o", "--out", help="The page.")] = Path("comparison.html"),
     as_json: AsJson = False,
 ) -> None:
-    """Put runs side by side on the clips that all answered, with tests over speakers."""
+    """Put runs side by side, with tests over speakers."""
     from affectus.evaluation import compare_predictions, read_judged
     from affectus.report import write_comparison
 

@@ -44,7 +44,7 @@ def extract(
     max_seconds: Annotated[float, typer.Option(help="Longest clip.")] = 600.0,
     as_json: AsJson = False,
 ) -> int:
-    """Compute features once into a store; run again to go on after an interruption."""
+    """Compute features once into a store. Run again to go on after an interruption."""
     from affectus.experiment import parse_changes
     from affectus.extraction import extract_features
     from affectus.features import create_extractor
@@ -109,7 +109,7 @@ def _only(manifest: Manifest, clip_ids: Sequence[str]) -> Manifest:
 
 @app.command()
 def status(store: Annotated[Path, typer.Argument(help="A store.")], as_json: AsJson = False) -> int:
-    """Say what a store holds, what failed and why, and how far a run is, from any machine."""
+    """Say what a store holds, what failed, how far a run is. From any machine."""
     from affectus.extraction import read_progress
     from affectus.store import FeatureStore
 
@@ -157,7 +157,7 @@ def describe(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what stores and manifests hold: lengths, ranges, percentiles, zeros, by corpus."""
+    """Say what stores and manifests hold, in figures by corpus."""
     from affectus import describe
     from affectus.manifest import Manifest, join_manifests
     from affectus.store import FeatureStore
@@ -207,7 +207,7 @@ def import_features_(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Take features of other tools into a store; exit 1 if a file or a clip is left over."""
+    """Take features of other tools into a store. Exit 1 if a file or a clip is left over."""
     from affectus.feature_files import import_features
     from affectus.manifest import Manifest
 
@@ -261,7 +261,7 @@ def export_features_(
     features: Annotated[str, typer.Option(help="Which set; the only one by default.")] = "",
     as_json: AsJson = False,
 ) -> int:
-    """Write one .npz a clip, and an index, that numpy opens without pickle."""
+    """Write a store as one .npz a clip, for numpy. No pickle is needed."""
     from affectus.feature_files import export_features
     from affectus.manifest import Manifest
     from affectus.store import FeatureStore
@@ -285,7 +285,7 @@ def doctor(
     check: Annotated[bool, typer.Option("--check", help="Look only, mend nothing.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Check every hash of a store; mend the index, put damaged shards aside, make them again."""
+    """Check every hash of a store, and mend it. Damaged shards are put aside, and made again."""
     from affectus.extraction import Mended, mend_store
     from affectus.manifest import Manifest
     from affectus.store.repair import examine_store

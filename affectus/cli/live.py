@@ -45,7 +45,7 @@ def listen(
     hop: Annotated[float, typer.Option(help="Seconds from one answer to the next.")] = 1.0,
     seconds: Annotated[float, typer.Option(help="End after so long; Ctrl-C ends it, too.")] = 3_600,
 ) -> None:
-    """Answer the microphone, or the camera too, as live bars; in the end, all of it."""
+    """Answer the microphone, or the camera too, as live bars."""
     from affectus import live
 
     if list_devices:

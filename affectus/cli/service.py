@@ -38,7 +38,7 @@ def serve(
     runs: Annotated[Path | None, typer.Option(help="A folder of runs to browse.")] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Serve openapi.json, too.")] = False,
 ) -> None:
-    """Answer recordings over HTTP and a microphone in the browser; on this machine alone."""
+    """Answer recordings over HTTP, a microphone in the browser. On this machine alone."""
     from affectus.model_folder import find_model, read_model
     from affectus.server.serving import serve as serve_models
     from affectus.server.settings import Settings

@@ -26,7 +26,7 @@ def train(
     allow_leak: Annotated[bool, typer.Option(help="Although the split shares speakers.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train every fold of an experiment; the test side stays closed."""
+    """Train an experiment's folds; the test side stays closed."""
     from affectus import training
     from affectus.experiment import read_experiment
 
@@ -91,7 +91,7 @@ def evaluate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a run or a fusion: scores with intervals by speaker, and an HTML report."""
+    """Judge a run: scores with intervals by speaker, a report."""
     from affectus.cli.evaluating import evaluate_matrix, print_errors, print_evaluation
     from affectus.errors import EvaluationError
     from affectus.evaluation import judged_name
@@ -145,7 +145,7 @@ def fuse(
     out: Annotated[Path, typer.Option("-o", "--out", help="The new folder.")],
     as_json: AsJson = False,
 ) -> None:
-    """Join the answers of runs (a voice and a face, two encoders), weighted on dev clips."""
+    """Join the answers of runs, weighted on dev clips. Say, of a voice and a face."""
     from affectus.fusion import fuse_runs
 
     fusion = fuse_runs(runs, out)
@@ -174,7 +174,7 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model folder that predicts without torch, checked equal to the trained network."""
+    """Write a model folder that predicts without torch. Checked equal to the trained network."""
     from affectus.export import export_run
     from affectus.fusion import export_fusion, is_fusion
     from affectus.runs import open_run
@@ -193,7 +193,7 @@ def export(
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where everything is written.")] = Path("demo"),
 ) -> None:
-    """Run the whole chain on a synthetic corpus, in about a minute."""
+    """Run the whole chain on synthetic voices. In a minute or two."""
     from affectus.demo import run_demo
 
     run_demo(folder)
