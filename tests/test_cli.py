@@ -375,6 +375,16 @@ def test_without_a_command_the_help_is_shown_and_no_line_of_it_is_cut(affectus, 
     assert "..." not in (out + err).split("Commands:")[1]
 
 
+def test_a_run_is_no_model_yet(place, affectus):
+    run_folder = place / "runs/tones"
+    code, _, err = affectus("predict", "a.wav", "--model", run_folder)
+    assert code == 2
+    assert one_line(err) == (
+        f"ModelError: {run_folder}: a run; expected a model folder. Make one with: affectus export "
+        f"{run_folder} -o MODEL\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("out", "words"),
     [
