@@ -820,5 +820,5 @@ def test_a_folder_that_is_no_model_is_refused_before_anything_starts(tmp_path, c
     assert run(["serve", "--model", str(tmp_path), "--port", "0"]) == 2
     assert capsys.readouterr().err == (
         f"ModelError: {tmp_path}: no model.json in it; expected a model folder. Make one with: "
-        f"affectus export\n"
+        f"affectus export RUN -o MODEL\n"
     )
