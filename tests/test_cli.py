@@ -355,6 +355,18 @@ def test_an_interruption_exits_130_and_says_what_to_do(place, affectus, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("more", "how"), [([], "again with --resume to go on"), (["--resume"], "again to go on")]
+)
+def test_an_interrupted_training_says_how_it_goes_on(place, affectus, monkeypatch, more, how):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("affectus.training.train", interrupt)
+    code, _, err = affectus("train", place / "tones.toml", "--runs", place / "other", *more)
+    assert code == 130 and how in one_line(err)
+
+
+@pytest.mark.parametrize(
     ("words", "line"),
     [
         ("predict", "affectus predict: missing argument 'files'. See: affectus predict --help"),

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         return 2
     except _Terminated:
-        say("ended by SIGTERM; what was finished is kept: run the command again to go on")
+        say(f"ended by SIGTERM; {_go_on(arguments)}")
         return 143
     except (KeyboardInterrupt, Abort):
         code = 130
@@ -111,8 +111,14 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:
         return _tell_usage(error)
     if code == 130:  # the parser turns an interruption into this code, too
-        say("interrupted; what was finished is kept: run the command again to go on")
+        say(f"interrupted; {_go_on(arguments)}")
     return code if isinstance(code, int) else 0
+
+
+def _go_on(arguments: Sequence[str]) -> str:
+    """Say how a command that was ended goes on; a run that is there is not begun again unasked."""
+    how = " with --resume" if arguments[:1] == ["train"] and "--resume" not in arguments else ""
+    return f"what was finished is kept: run the command again{how} to go on"
 
 
 def _refuse(error: OSError) -> AffectusError | None:
