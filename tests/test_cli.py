@@ -439,6 +439,16 @@ def test_a_full_disk_is_one_line_and_exits_5(place, affectus, monkeypatch, tmp_p
     assert "split.json: No space left on device; expected a place to write" in one_line(err)
 
 
+def test_a_path_that_may_not_be_read_is_not_called_a_place_to_write(place, affectus, monkeypatch):
+    def denied(*arguments):
+        raise PermissionError(13, "Permission denied", "split.json")
+
+    monkeypatch.setattr("affectus.splits.write_splits", denied)
+    code, _, err = affectus("split", place / "manifest.csv", "--protocol", "sequential-6fold")
+    assert code == 5
+    assert "Permission denied; expected one that you may read, or write to." in one_line(err)
+
+
 def test_an_error_of_our_own_code_is_not_hidden(monkeypatch, affectus, place):
     # Only user errors become one line: a bug keeps its traceback.
     def broken(*arguments, **settings):

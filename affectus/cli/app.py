@@ -125,9 +125,9 @@ def _refuse(error: OSError) -> AffectusError | None:
     """Say in one line which path cannot be written, or None of an error that names none."""
     place = error.filename or "output"
     if error.errno in _DISK:
-        return DiskError(
-            f"{place}: {error.strerror}; expected a place to write. Free it, or name another."
-        )
+        denied = error.errno in (errno.EACCES, errno.EPERM)  # to read, or to write
+        wanted = "one that you may read, or write to" if denied else "a place to write"
+        return DiskError(f"{place}: {error.strerror}; expected {wanted}. Free it, or name another.")
     if error.errno in _PATH and error.filename:
         return ConfigError(
             f"{place}: {error.strerror}; expected a path that can be written. Name another."
