@@ -20,7 +20,9 @@ from affectus.manifest import Clip
 from affectus.media import read_audio
 
 RATE = 16_000
-EXTRACTOR = Functionals(speech_db=-26.0, f_max=3_600.0)  # what a telephone lets through
+EXTRACTOR = Functionals(  # up to what a telephone lets through
+    speech_db=-26.0, f_max=3_600.0, cycles=False
+)
 
 Waveform = NDArray[np.float32]
 Rows = NDArray[np.float32]
