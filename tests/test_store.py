@@ -24,7 +24,16 @@ from hypothesis import strategies as st
 
 from affectus import store as store_module
 from affectus.errors import DiskError, StoreError
-from affectus.store import FeatureStore, Item, Note, Result, Spool, shard_path, write_shard
+from affectus.store import (
+    FeatureStore,
+    Item,
+    Note,
+    Result,
+    Spool,
+    read_shard,
+    shard_path,
+    write_shard,
+)
 from affectus.store import index as index_module
 
 RECORD = {"name": "toy", "version": 1, "n_mels": 4, "f_max": 8000.0, "trim_db": None}
@@ -482,6 +491,23 @@ def test_a_flipped_bit_in_a_shard_is_refused(filled, place):
     assert str(caught.value).startswith(
         f"StoreError: {path}: its bytes have changed since they were written; expected SHA-256 "
     )
+
+
+@pytest.mark.parametrize("bit", [0, 3, 5])
+def test_a_bit_flipped_anywhere_in_a_shard_is_seen_without_an_index(tmp_path, bit):
+    # From such a note the index is made again: nothing else says what the record was.
+    results = [Result("a", 2, "5f", fingerprint=b"mark"), Result("b", code="E1002", reason="text")]
+    note = Note({"n_mels": 4, "name": "toy"}, [("own/1", results[0]), ("own/2", results[1])])
+    write_shard(tmp_path, "toy", 0, {"a": np.arange(8, dtype=np.float32).reshape(2, 4)}, note)
+    path = shard_path(tmp_path, "toy", 0)
+    whole = path.read_bytes()
+    assert read_shard(path)[1] == note
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << bit
+        path.write_bytes(data)
+        with pytest.raises(StoreError, match="expected a shard with its note"):
+            read_shard(path)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])

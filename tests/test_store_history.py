@@ -42,6 +42,7 @@ class History(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp()) / "store"
         self.done, self.failed, self.place = set(), set(), {}
         self.damaged, self.index_is_damaged = set(), False
+        self.whole = {}  # the bytes of each damaged shard as they were
         self.forgotten, self.unentered = set(), {}
         self.store = FeatureStore(self.folder, create=True)
         self.store.define("toy", RECORD)
@@ -139,9 +140,12 @@ class History(RuleBasedStateMachine):
             at = data.draw(st.integers(0, len(content) - 1))
             content[at] ^= 1 << data.draw(st.integers(0, 7))
             kept = {"flip": content, "cut": content[:at], "empty": b"", "delete": b""}[kind]
+            if shard not in self.damaged:
+                self.whole[shard] = path.read_bytes()
             path.write_bytes(kept)
-            self.damaged.symmetric_difference_update({shard} if kind == "flip" else ())
             self.damaged |= {shard}
+            if kept == self.whole[shard]:  # flipped twice, it is as it was
+                self.damaged -= {shard}
             if kind == "delete":
                 path.unlink()
         self.reopen()

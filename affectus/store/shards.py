@@ -2,7 +2,7 @@
 
 A shard is a safetensors file. Beside its arrays it carries a *note*, from which the index can be
 made again: the record of its feature set, what became of each of its items, and a hash of its
-arrays.
+arrays. The note begins with its own SHA-256, since without an index nothing else vouches for it.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def map_arrays(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     header.pop("__metadata__", None)
     for key, entry in header.items():
         begin, end = entry["data_offsets"]
+        if start + end > len(data):
+            raise ValueError(f"array '{key}' ends beyond the file")
         array = data[start + begin : start + end].view(_TYPES[entry["dtype"]])
         arrays[key] = array.reshape(entry["shape"])
     return arrays
@@ -78,7 +80,10 @@ def read_shard(path: Path) -> tuple[str, Note]:
     try:
         data = np.fromfile(path, np.uint8)
         start = 8 + int.from_bytes(data[:8].tobytes(), "little")
-        note = json.loads(json.loads(data[8:start].tobytes())["__metadata__"][_NOTE])
+        vouched, _, text = json.loads(data[8:start].tobytes())["__metadata__"][_NOTE].partition(" ")
+        if vouched != _hash_text(text):
+            raise ValueError("its note is not the one it was written with")
+        note = json.loads(text)
         items = []
         for clip_id, key, n_frames, sound, code, reason, heard in note["items"]:
             mark = None if heard is None else base64.b64decode(heard)
@@ -89,7 +94,7 @@ def read_shard(path: Path) -> tuple[str, Note]:
             raise ValueError("its arrays are not those it was written with")
         if arrays.keys() != {result.key for _, result in items if not result.code}:
             raise ValueError("its arrays are not those of its note")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (AttributeError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path}: {error}; expected a shard with its note.") from None
     return hashlib.sha256(data.data).hexdigest(), Note(note["record"], items)
 
@@ -192,7 +197,12 @@ def _metadata(arrays: Mapping[str, Array], note: Note) -> dict[str, str]:
         text = None if heard is None else base64.b64encode(heard).decode()
         items.append((clip_id, *rest, text))
     content = {"record": note.record, "items": items, "arrays": _hash_arrays(arrays)}
-    return {_NOTE: json.dumps(content, sort_keys=True, separators=(",", ":"))}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return {_NOTE: f"{_hash_text(text)} {text}"}
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @contextmanager
