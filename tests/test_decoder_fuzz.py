@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 from random import Random
 
+import pytest
 from making import encode, tone
+
+from affectus.errors import MediaError
+from affectus.media import read_audio
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -77,3 +81,11 @@ def test_a_damaged_mp3_is_told_in_our_line_alone(tmp_path):
     assert done.stdout.strip() == "mpeg_layer_iii"
     # libmpg123 said nothing; C code of others may say what it has to again.
     assert re.fullmatch(r"after: .*\n", done.stderr)
+
+
+def test_a_film_that_seems_to_begin_a_stream_late_is_refused_in_a_line():
+    # Found by `python -m torture decoders`: PyAV knows the streams of the beginning alone.
+    kind, data = damaged(0, 84_755, [make() for make in SEEDS.values()])
+    assert kind == "flv"
+    with pytest.raises(MediaError, match="a stream of it begins late; expected readable flv"):
+        read_audio(data)

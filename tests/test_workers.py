@@ -309,6 +309,6 @@ def mark():
 def _alive(pid):
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or after
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"

@@ -208,6 +208,13 @@ def refuse_open(url: str, flags: int, options: dict[str, str]) -> BinaryIO:
     raise PermissionError(f"a recording may not open '{url}'")
 
 
+def explain(error: Exception) -> str:
+    """Return what is wrong with a recording, in FFmpeg's words where it has any."""
+    if isinstance(error, IndexError):  # of PyAV 18.1, which knows the streams of the beginning
+        return "a stream of it begins late"
+    return str(getattr(error, "strerror", None) or error)
+
+
 def decode_av(
     file: BinaryIO,
     demuxer: str,
@@ -280,8 +287,8 @@ def _read_av(
             seconds = (media.duration or 0) / av.time_base
             # Beside a picture the sound may end earlier; of others the length is a guess.
             told = container in ("matroska", "flv") and not media.streams.video
-    except (av.FFmpegError, PermissionError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except (av.FFmpegError, PermissionError, ValueError, IndexError) as error:
+        reason = explain(error)
         raise MediaError("E1402", name, f"{reason}; expected readable {container}.") from None
     if first and n_frames == 0:
         raise _beyond(start, seconds, name)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from affectus.errors import ConfigError, LimitError, MediaError
 from affectus.media.containers import open_source, recognise
-from affectus.media.decoding import find_pictures, refuse_open
+from affectus.media.decoding import explain, find_pictures, refuse_open
 from affectus.media.frames import TOLERANCE, Frame, fit_picture, on_grid
 from affectus.media.recording import Limits, MediaWarning
 
@@ -101,9 +101,8 @@ class Video:
                         Frame(time, fit_picture(picture), turns=round(picture.rotation / 90)),
                         interval,
                     )
-        except (av.FFmpegError, PermissionError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            text = f"{reason}; expected readable {self.container}. Copy the file again."
+        except (av.FFmpegError, PermissionError, ValueError, IndexError) as error:
+            text = f"{explain(error)}; expected readable {self.container}. Copy the file again."
             raise MediaError("E1402", self.name, text) from None
         if self.picture is None:
             code, found = ("E1402", "none can be decoded") if self.n_damaged else ("E1004", "none")
@@ -219,8 +218,7 @@ def open_video(
                 metadata_errors="replace",
             )
         except (av.FFmpegError, PermissionError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            text = f"{reason}; expected readable {container}. Copy the file again."
+            text = f"{explain(error)}; expected readable {container}. Copy the file again."
             raise MediaError("E1402", shown, text) from None
         with media:
             yield Video(media, container, shown, rate, limits)
