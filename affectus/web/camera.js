@@ -58,10 +58,13 @@ export class Camera {
     if (this.#film.state !== "inactive") this.#film.stop();
   }
 
+  // The camera is let go of at once: what its recorder still says is not waited for.
   discard() {
-    this.#settle.resolve(null);
-    this.stop();
+    this.#film.ondataavailable = this.#film.onstop = null;
     this.#parts = [];
+    this.stop();
+    this.#release();
+    this.#settle.resolve(null);
   }
 
   #listen() {
