@@ -1,8 +1,10 @@
 """The commands as a user types them, in one process; see test_demo.py for the whole chain."""
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -429,24 +431,23 @@ def test_without_torch_training_says_what_to_install(command, tmp_path):
     assert "pip install 'affectus[train]'" in done.stderr
 
 
-def test_a_full_disk_is_one_line_and_exits_5(place, affectus, monkeypatch, tmp_path):
-    def full(*arguments):
-        raise OSError(28, "No space left on device", "split.json")
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; expected a place to write"),
+        (errno.EACCES, "Permission denied; expected one that you may read, or write to."),
+    ],
+)
+def test_a_full_disk_or_a_denied_path_is_one_line_and_exits_5(
+    place, affectus, monkeypatch, number, words
+):
+    def fail(*arguments):
+        raise OSError(number, os.strerror(number), "split.json")
 
-    monkeypatch.setattr("affectus.splits.write_splits", full)
+    monkeypatch.setattr("affectus.splits.write_splits", fail)
     code, _, err = affectus("split", place / "manifest.csv", "--protocol", "sequential-6fold")
     assert code == 5
-    assert "split.json: No space left on device; expected a place to write" in one_line(err)
-
-
-def test_a_path_that_may_not_be_read_is_not_called_a_place_to_write(place, affectus, monkeypatch):
-    def denied(*arguments):
-        raise PermissionError(13, "Permission denied", "split.json")
-
-    monkeypatch.setattr("affectus.splits.write_splits", denied)
-    code, _, err = affectus("split", place / "manifest.csv", "--protocol", "sequential-6fold")
-    assert code == 5
-    assert "Permission denied; expected one that you may read, or write to." in one_line(err)
+    assert f"split.json: {words}" in one_line(err)
 
 
 def test_an_error_of_our_own_code_is_not_hidden(monkeypatch, affectus, place):

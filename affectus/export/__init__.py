@@ -58,9 +58,8 @@ def export_run(run: Run, folder: Path | str, *, fold: int = 1, int8: bool = Fals
     """Write the model folder of one fold; return the largest difference to torch that was found.
 
     Where features are those of a speech encoder, it becomes part of the network: the folder takes
-    sound and needs the encoder's files no more. `int8` keeps its
-    convolutions, or its matrices, in eight bits (`quantise`), if that changes no score of synthetic
-    voices by more than 0.05.
+    sound and needs the encoder's files no more. `int8` keeps its convolutions, or its matrices, in
+    eight bits (`quantise`), if that changes no score of synthetic voices by more than 0.05.
 
     The scores of the run's test side go with it where it was evaluated. Nothing is left behind if
     a check fails.

@@ -60,7 +60,7 @@ def place(first: str, last: str | None = None) -> slice:
     return slice(_PLACES[first], _PLACES[last or first] + 1)
 
 
-def name_columns(cycles: bool) -> tuple[str, ...]:
-    """Return the names of the descriptors, with or without what cycles of the voice say."""
+def find_places(cycles: bool) -> list[int]:
+    """Return where the descriptors are, with or without those that cycles of the voice tell."""
     left_out = () if cycles else _OF_CYCLES
-    return tuple(each.name for each in DESCRIPTORS if each.name not in left_out)
+    return [number for name, number in _PLACES.items() if name not in left_out]

@@ -20,7 +20,7 @@ from affectus.features.columns import (
     N_MELS,
     N_MFCC,
     N_VOICED,
-    name_columns,
+    find_places,
     place,
 )
 from affectus.features.cycles import measure_cycles
@@ -82,7 +82,7 @@ class Descriptors:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of `DESCRIPTORS`, then the same with `delta_` before."""
-        names = name_columns(self.cycles)
+        names = tuple(DESCRIPTORS[number].name for number in find_places(self.cycles))
         return names + tuple(f"delta_{name}" for name in names)
 
     def parameters(self) -> dict[str, str | int | float | bool | None]:
@@ -97,9 +97,8 @@ class Descriptors:
         check_rate(self.name, sample_rate, self.sample_rate)
         rows = describe_frames(self, waveform)
         if not self.cycles:
-            known = {descriptor.name: n for n, descriptor in enumerate(DESCRIPTORS)}
-            kept = [known[name] for name in name_columns(self.cycles)]
-            rows = rows[[*kept, *(len(known) + n for n in kept)]]
+            kept = find_places(self.cycles)
+            rows = rows[[*kept, *(len(DESCRIPTORS) + number for number in kept)]]
         return rows.T.copy()
 
 

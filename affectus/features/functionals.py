@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from affectus.errors import ConfigError
 from affectus.features.checks import check_rate
-from affectus.features.columns import DESCRIPTORS, N_VOICED, name_columns
+from affectus.features.columns import DESCRIPTORS, N_VOICED, find_places
 from affectus.features.descriptors import check_settings, describe_frames
 
 Frames = NDArray[np.float32]
@@ -146,7 +146,7 @@ def _columns(cycles: bool) -> tuple[tuple[str, ...], NDArray[np.intp] | slice]:
     names += [(_NAMES[0], name) for name in _SEGMENTS]
     if cycles:
         return tuple(column for _, column in names), slice(None)
-    measured = name_columns(cycles)
+    measured = {_NAMES[number] for number in find_places(cycles)}
     kept = [n for n, (name, _) in enumerate(names) if name.removeprefix("delta_") in measured]
     return tuple(names[n][1] for n in kept), np.array(kept)
 

@@ -97,10 +97,8 @@ class Video:
                     )
                     last = time
                     self._count(time, interval)
-                    yield (
-                        Frame(time, fit_picture(picture), turns=round(picture.rotation / 90)),
-                        interval,
-                    )
+                    turns = round(picture.rotation / 90)
+                    yield Frame(time, fit_picture(picture), turns=turns), interval
         except (av.FFmpegError, PermissionError, ValueError, IndexError) as error:
             text = f"{explain(error)}; expected readable {self.container}. Copy the file again."
             raise MediaError("E1402", self.name, text) from None

@@ -305,13 +305,13 @@ class Predictor:
         assert isinstance(self._network, Network)
         name, limits, profile = name_source(clip), settings.limits, settings.speaker
         with open_sound(clip, name, limits) as sound:
-            first, n = [], 0
-            while (
-                n <= CLIP_SECONDS * sound.rate and (block := next(sound.blocks, None)) is not None
-            ):
+            first, left = [], CLIP_SECONDS * sound.rate
+            for block in sound.blocks:
                 first.append(block)
-                n += len(block)
-            long = n > CLIP_SECONDS * sound.rate
+                left -= len(block)
+                if left < 0:
+                    break
+            long = left < 0
             if long:
                 profile = self._learn_more(clip, profile, limits)
                 settings = replace(settings, speaker=profile)

@@ -88,8 +88,8 @@ def _matrix(found: CrossMatrix) -> str:
         "Framed: at home, on speakers that training has not heard."
     )
     return render_square(
-        found.corpora, rows, title="UAR", caption=caption, sides=("trained on", "tested on"),
-        identity="crossed",
+        found.corpora, rows, title="UAR", label="Cross-corpus matrix", caption=caption,
+        sides=("trained on", "tested on"), identity="crossed",
     )  # fmt: skip
 
 

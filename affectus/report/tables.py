@@ -56,8 +56,8 @@ def render_confusion(found: Evaluation) -> str:
         "the colour, the larger. Right answers are framed."
     )
     return render_square(
-        found.labels, rows, title="Confusion", caption=caption, sides=("truth", "prediction"),
-        identity="confusion",
+        found.labels, rows, title="Confusion", label="Confusion matrix", caption=caption,
+        sides=("truth", "prediction"), identity="confusion",
     )  # fmt: skip
 
 
@@ -66,6 +66,7 @@ def render_square(
     rows: str,
     *,
     title: str,
+    label: str,
     caption: str,
     sides: tuple[str, str],
     identity: str,
@@ -75,7 +76,7 @@ def render_square(
     down, along = sides
     return f"""<section>
 <h2>{title}</h2>
-<div class="scroll" tabindex="0" role="region" aria-label="{title}">
+<div class="scroll" tabindex="0" role="region" aria-label="{label}">
 <table class="confusion" id="{identity}">
 <caption>{caption}</caption>
 <thead>
