@@ -227,7 +227,7 @@ def test_evaluate_writes_json_and_a_report(place, affectus):
     assert json.loads((place / "runs/tones/evaluation_test.json").read_text()) == found
     assert "<html" in (place / "runs/tones/report_test.html").read_text()
     beside = {path.name for path in (place / "runs/tones/report_test").iterdir()}
-    assert {"confusion.png", "curves.svg", "tables.tex", "tables.md"} <= beside
+    assert {"confusion.png", "dev-uar.svg", "tables.tex", "tables.md"} <= beside
 
 
 def test_evaluate_prints_the_denominator_and_stamps_adapted_scores(place, affectus):

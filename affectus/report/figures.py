@@ -82,9 +82,10 @@ def draw_figures(
                 "UAR by group with 95 % intervals over speakers.",
             )
         if any(int(row["epoch"]) > 1 for row in history):
-            found["curves"] = (
-                draw_curves(history, evaluation.chance),
-                "Training loss and UAR on dev by epoch, one line a fold; dots: the epoch kept.",
+            found["training-loss"] = (draw_curves(history, "loss"), "Training loss by epoch.")
+            found["dev-uar"] = (
+                draw_curves(history, "dev_uar", evaluation.chance),
+                "UAR on dev by epoch; the dashed line is chance.",
             )
     return found
 
@@ -189,30 +190,30 @@ def draw_groups(groups: Sequence[GroupScore], overall: float, chance: float) -> 
     return figure
 
 
-def draw_curves(history: Sequence[Row], chance: float) -> Figure:
-    """Draw training loss and dev UAR by epoch, all folds on the same axes."""
-    figure = Figure((6.8, 2.6))
-    left, right = figure.subplots(1, 2)
+def draw_curves(history: Sequence[Row], key: str, chance: float | None = None) -> Figure:
+    """Draw one figure of a training by epoch, a line a fold; dots: the epochs whose weights stay.
+
+    Where `chance` is given, `key` is a share: the axis is in per cent, with a line at chance.
+    """
+    figure = Figure((3.4, 2.6))
+    axes = figure.subplots()
     folds = sorted({str(row["fold"]) for row in history}, key=natural_key)
     alpha = 0.9 if len(folds) < 4 else 0.55
     for fold in folds:
         rows = [row for row in history if str(row["fold"]) == fold]
         epochs = [int(row["epoch"]) for row in rows]
+        axes.plot(epochs, [float(row[key]) for row in rows], color=_ACCENT, alpha=alpha)
         best = next((row for row in reversed(rows) if row["best"]), None)
-        for axes, key in ((left, "loss"), (right, "dev_uar")):
-            axes.plot(epochs, [float(row[key]) for row in rows], color=_ACCENT, alpha=alpha)
-            if best is not None:
-                axes.plot(
-                    [int(best["epoch"])], [float(best[key])], color=_INK, marker="o", markersize=3.5
-                )
-    right.axhline(chance, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
-    left.set_title("training loss")
-    right.set_title("UAR on dev")
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for axes in (left, right):
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if best is not None:
+            axes.plot(
+                [int(best["epoch"])], [float(best[key])], color=_INK, marker="o", markersize=3.5
+            )
+    if chance is not None:
+        axes.axhline(chance, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure
 
 

@@ -22,9 +22,9 @@ def render_calibration(found: Evaluation, figures: Figures) -> str:
     rows = []
     for title, name in kinds:
         score = getattr(calibration, name)
-        low, high = (NONE if end is None else f"{end:.3f}" for end in (score.low, score.high))
+        span = NONE if score.low is None else f"{score.low:.3f}–{score.high:.3f}"
         before = f"{raw[name]:.3f}" if raw else NONE
-        rows.append((title, before, f"{score.value:.3f}", f"{low}–{high}"))
+        rows.append((title, before, f"{score.value:.3f}", span))
     text = (
         "ECE: the mean gap between how sure the model is and how often it is right. All three: the "
         "smaller, the better. "
@@ -37,10 +37,7 @@ def render_calibration(found: Evaluation, figures: Figures) -> str:
         )
     head = ("", "as trained", "judged", "95\u202f% by speaker")
     table = render_table("calibration", text, head, rows)
-    pairs = "".join(
-        f"<figure>\n{_svg(figures, name)}<figcaption>{figures[name][1]}</figcaption>\n</figure>\n"
-        for name in ("reliability", "risk-coverage")
-    )
+    pair = _pair(figures, ("reliability", "risk-coverage"))
     selected = [
         (
             render_percent(s.coverage, 0),
@@ -57,9 +54,7 @@ def render_calibration(found: Evaluation, figures: Figures) -> str:
         ("answered", "clips", "sure by at least", "right", "UAR"),
         selected,
     )
-    return render_section(
-        "How sure, and rightly so?", f'{table}<div class="pair">\n{pairs}</div>\n{abstaining}'
-    )
+    return render_section("How sure, and rightly so?", f"{table}{pair}{abstaining}")
 
 
 def render_curves(history: Sequence[Mapping[str, Any]], figures: Figures) -> str:
@@ -73,19 +68,22 @@ def render_curves(history: Sequence[Mapping[str, Any]], figures: Figures) -> str
         place = NONE if best is None else f"{int(best['epoch'])} of {len(epochs)}"
         score = None if best is None else float(best["dev_uar"])
         rows.append((render_text(fold), place, render_percent(score)))
-    figure = ""
-    if "curves" in figures:
-        figure = f"<figure>\n{_svg(figures, 'curves')}</figure>\n"
+    drawn = [name for name in ("training-loss", "dev-uar") if name in figures]
+    pair = _pair(figures, drawn) if drawn else ""
     text = (
-        "Training loss and UAR on dev by epoch, a line for each fold. The dot is the epoch whose "
-        "weights are kept; the dashed line is chance."
-        if figure
+        "A line for each fold. The dot is the epoch whose weights are kept."
+        if pair
         else "The model was fitted in one go."
     )
     table = render_table("folds", text, ("fold", "best epoch", "UAR on dev"), rows)
-    return render_section("Training", f"{figure}{table}")
+    return render_section("Training", f"{pair}{table}")
 
 
-def _svg(figures: Figures, name: str) -> str:
-    figure, text = figures[name]
-    return render_svg(figure, name, text)
+def _pair(figures: Figures, names: Sequence[str]) -> str:
+    """Return figures side by side, one above the other where the page is narrow."""
+    drawn = "".join(
+        f"<figure>\n{render_svg(figures[name][0], name, figures[name][1])}"
+        f"<figcaption>{figures[name][1]}</figcaption>\n</figure>\n"
+        for name in names
+    )
+    return f'<div class="pair">\n{drawn}</div>\n'
