@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from torture.__main__ import main
 from torture.corrupt import torture_by_corruption
 from torture.kills import torture_by_kills
 from torture.operations import torture_operations
@@ -61,3 +62,10 @@ def test_the_slope_of_memory_is_that_of_the_line_and_not_of_what_strays():
     expected = stats.theilslopes([y for _, y in line], [x for x, _ in line], 0.95)
     assert slope == pytest.approx(expected.slope) == pytest.approx(0.5, abs=0.05)
     assert highest == pytest.approx(expected.high_slope, abs=0.01)
+
+
+def test_an_unknown_torture_is_refused_in_a_line_with_the_known_ones(capsys):
+    assert main(["kills", "kilns"]) == 2
+    said = capsys.readouterr().out
+    assert said.startswith("torture 'kilns': not known; expected one of kills, operations,")
+    assert said.count("\n") == 1
