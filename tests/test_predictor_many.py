@@ -52,7 +52,7 @@ def test_a_recording_that_was_given_up_is_an_error_in_its_place(small_model):
             raise MemoryError
 
     sound = (0.1 * np.ones(RATE, np.float32), RATE)
-    task = many._Task(7, small_model, "off", [sound, sound, "long.wav"], {})
+    task = many._Task(7, predictor.Predictor, small_model, "off", [sound, sound, "long.wav"], {})
     number, (answer, crashed, large) = many._answer(task, take)
     assert number == 7 and answer.model
     assert (crashed.code, crashed.name) == ("E1603", "array")

@@ -6,11 +6,11 @@ time may do. A recording that crashes its child or hangs costs that recording, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from affectus.errors import ConfigError, MediaError
 from affectus.predictor.answers import Prediction
@@ -18,16 +18,21 @@ from affectus.predictor.sound import Source, name_source
 from affectus.predictor.speech import SpeechDetection
 from affectus.workers import TOO_LARGE, LostItemError, Take, WorkerError, work_through
 
-if TYPE_CHECKING:
-    from affectus.predictor.predictor import Predictor
-
 MANY = 256  # recordings from which on children pay: a second of starting for two of work
 _CHUNK = 16  # recordings given to a child at once
 _SECONDS = 60.0  # for a recording, and as long as it may be
 
 
+class _Answering(Protocol):
+    def predict(self, *args: Any, **options: Any) -> Prediction: ...
+
+
+_Kind = Callable[..., _Answering]  # `Predictor`, which imports this file, and so hands itself over
+
+
 class _Task(NamedTuple):
     number: int
+    kind: _Kind
     folder: Path
     speech: SpeechDetection
     sources: list[Source]
@@ -35,6 +40,7 @@ class _Task(NamedTuple):
 
 
 def predict_apart(
+    kind: _Kind,
     folder: Path,
     speech: SpeechDetection,
     sources: Iterable[Source],
@@ -49,7 +55,7 @@ def predict_apart(
     """
     remaining = iter(sources)
     chunks = iter(lambda: list(islice(remaining, _CHUNK)), [])
-    tasks = (_Task(n, folder, speech, chunk, options) for n, chunk in zip(count(), chunks))
+    tasks = (_Task(n, kind, folder, speech, chunk, options) for n, chunk in zip(count(), chunks))
     waiting: dict[int, list[Prediction | MediaError]] = {}
     following = 0
     seconds = max(_SECONDS, options["limits"].max_seconds)
@@ -70,7 +76,7 @@ def predict_apart(
 
 def _answer(task: _Task, take: Take) -> tuple[int, list[Prediction | MediaError]]:
     """Answer each recording of a task."""
-    predictor = _load(task.folder, task.speech)
+    predictor = _load(task.kind, task.folder, task.speech)
     found: list[Prediction | MediaError] = []
     for place, source in enumerate(task.sources):
         try:
@@ -86,7 +92,5 @@ def _answer(task: _Task, take: Take) -> tuple[int, list[Prediction | MediaError]
 
 
 @cache
-def _load(folder: Path, speech: SpeechDetection) -> Predictor:
-    from affectus.predictor.predictor import Predictor
-
-    return Predictor(folder, speech=speech)
+def _load(kind: _Kind, folder: Path, speech: SpeechDetection) -> _Answering:
+    return kind(folder, speech=speech)

@@ -147,8 +147,8 @@ class Predictor:
                 "window": window, "hop": hop, "labels": labels, "speaker": speaker,
                 "abstain": abstain, "smooth": smooth, "limits": limits, "only": only,
             }  # fmt: skip
-            every = chain(first, sources)
-            yield from predict_apart(self._network.folder, self._speech, every, options, workers)
+            every, folder = chain(first, sources), self._network.folder
+            yield from predict_apart(Predictor, folder, self._speech, every, options, workers)
             return
         remaining = chain(first, sources)
         if "face" in wanted or isinstance(self._network, FusedNetwork):
