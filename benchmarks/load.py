@@ -38,8 +38,13 @@ class Outcome:
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
     lateness: list[float] = field(default_factory=list)  # of the client itself, s
-    lost: int = 0
+    losses: list[tuple[float, str]] = field(default_factory=list)  # when due, s; how it was lost
     duration: float = 0.0
+
+    @property
+    def lost(self) -> int:
+        """How many requests had no reply."""
+        return len(self.losses)
 
     def rate(self, status: int = 200) -> float:
         """Answers a second."""
@@ -57,8 +62,8 @@ class _Client(asyncio.Protocol):
     def __init__(self, load: _Load) -> None:
         self._load = load
         self._buffer = b""
-        self._due = 0.0
-        self._busy = False
+        self.due = 0.0
+        self.busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -66,7 +71,7 @@ class _Client(asyncio.Protocol):
         self.transport = transport
 
     def send(self, due: float, data: bytes) -> None:
-        self._due, self._busy = due, True
+        self.due, self.busy = due, True
         self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
@@ -80,11 +85,11 @@ class _Client(asyncio.Protocol):
         if len(self._buffer) < end + 4 + length:
             return
         status = int(head[9:12])
-        self._buffer, self._busy = b"", False
-        self._load.answered(self, status, self._due)
+        self._buffer, self.busy = b"", False
+        self._load.answered(self, status, self.due)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._load.closed(self, self._busy)
+        self._load.closed(self)
 
 
 class _Load:
@@ -97,7 +102,7 @@ class _Load:
         self._idle = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
         self._queue: list[tuple[float, bytes]] = []
-        self._ends = 0.0  # until then, who has an answer asks again
+        self._began = self._ends = 0.0  # until its end, who has an answer asks again
 
     def answered(self, client: _Client, status: int, due: float) -> None:
         self._outcome.seconds.setdefault(status, []).append(self._clock() - due)
@@ -112,20 +117,23 @@ class _Load:
         if not self._n_open:
             self._idle.set()
 
-    def closed(self, client: _Client, busy: bool) -> None:
+    def closed(self, client: _Client) -> None:
         self._n_clients -= 1
         self._clients.discard(client)
         if client in self._free:
             self._free.remove(client)
-        if busy:
-            self._outcome.lost += 1
+        if client.busy:
+            self._lose(client.due, "closed")
             self._n_open -= 1
             if not self._n_open:
                 self._idle.set()
 
+    def _lose(self, due: float, how: str) -> None:
+        self._outcome.losses.append((due - self._began, how))
+
     async def run(self, rate: float, seconds: float) -> Outcome:
         """Begin `rate` requests a second; return when all are answered."""
-        began = self._clock()
+        began = self._began = self._clock()
         for number in range(round(rate * seconds)):
             due = began + number / rate
             wait = due - self._clock()
@@ -146,7 +154,7 @@ class _Load:
 
     async def run_closed(self, n_clients: int, seconds: float) -> Outcome:
         """Let so many clients ask, each again when it has its answer."""
-        began = self._clock()
+        began = self._began = self._clock()
         self._ends = began + seconds
         for number in range(n_clients):
             client = await self._connect()
@@ -158,7 +166,11 @@ class _Load:
         try:
             await asyncio.wait_for(self._idle.wait(), _PATIENCE)
         except TimeoutError:
-            self._outcome.lost += self._n_open
+            busy = [client for client in self._clients if client.busy]
+            for due in [client.due for client in busy] + [due for due, _ in self._queue]:
+                self._lose(due, f"no reply within {_PATIENCE:g} s of the end")
+            for client in busy:  # when it is closed below, it is counted already
+                client.busy = False
         # Answers count over the time of sending, and over what those that waited took longer.
         self._outcome.duration = self._clock() - began
         for client in list(self._clients):

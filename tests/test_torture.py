@@ -1,5 +1,6 @@
 """Short versions of `make torture`: the fault injections, and that they can find a fault."""
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks import load
 from torture.__main__ import main
 from torture.corrupt import torture_by_corruption
 from torture.kills import torture_by_kills
@@ -53,6 +55,39 @@ def test_a_service_under_mixed_load_answers_as_at_first(tmp_path):
     assert result["replies to films"][200] > 0
     # Memory settles in minutes: `make torture` judges it.
     assert [fault for fault in result["faults"] if "memory" not in fault] == []
+
+
+@pytest.mark.parametrize(
+    ("closes", "how"), [(True, "closed"), (False, "no reply within 0.2 s of the end")]
+)
+def test_requests_without_a_reply_are_counted_once_and_it_is_told_when_they_were_due(
+    monkeypatch, closes, how
+):
+    monkeypatch.setattr(load, "_PATIENCE", 0.2)
+
+    async def be_asked(reader, writer):
+        n_asked = 0
+        while await reader.readuntil(b"\r\n\r\n"):
+            n_asked += 1
+            if n_asked == 1:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            elif closes:
+                writer.close()
+                return
+
+    async def run():
+        server = await asyncio.start_server(be_asked, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            outcome = await load.send_load(port, [load.post(b"", port)], 10.0, 0.2)
+            await asyncio.sleep(0.05)  # for what the client closed itself
+        return outcome
+
+    outcome = asyncio.run(run())
+    assert len(outcome.seconds[200]) == 1
+    ((due, found),) = outcome.losses  # of the second request, due 0.1 s after the first
+    assert (found, outcome.lost) == (how, 1)
+    assert due == pytest.approx(0.1, abs=0.001)
 
 
 def test_the_slope_of_memory_is_that_of_the_line_and_not_of_what_strays():

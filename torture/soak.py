@@ -80,19 +80,22 @@ def _load(
     points: list[tuple[float, list[float]]] = []
     film_statuses: Counter[int] = Counter()
     p99s: list[float] = []
-    n_lost = n_wrong = n_stream_answers = n_stream_lost = 0
+    losses: list[str] = []
+    n_wrong = n_stream_answers = 0
     opened = _open_files(server)
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         outcome, shown, streams = asyncio.run(
             _run_round(server.port, recordings, films, bad, rate, round_seconds)
         )
-        for count, found in ((statuses, outcome), (film_statuses, shown)):
+        for kind, count, found in (
+            ("recording", statuses, outcome), ("film", film_statuses, shown)
+        ):  # fmt: skip
             count.update({status: len(seconds) for status, seconds in found.seconds.items()})
-            n_lost += found.lost
+            losses += [f"{kind} at {now + due:.1f} s: {how}" for due, how in found.losses]
         p99s.append(outcome.percentile(99))
         n_stream_answers += sum(len(one.seconds) for one in streams)
-        n_stream_lost += sum(one.n_lost for one in streams)
+        losses += [f"{one.n_lost} streams from {now:.1f} s on" for one in streams if one.n_lost]
         n_wrong += sum(a != b for a, b in zip(golden, _ask(server.port, asked), strict=True))
         points.append((now, server.own_memory()))
     settled = points[int(len(points) * _SETTLED) :]
@@ -104,8 +107,9 @@ def _load(
               if status >= 500 and status != 503]  # fmt: skip
     if n_wrong:
         faults.append(f"{n_wrong} answers were not the first ones")
-    if n_lost or n_stream_lost:
-        faults.append(f"{n_lost} requests and {n_stream_lost} streams were lost")
+    if losses:
+        shown_losses = "; ".join(losses[:40])
+        faults.append(f"{len(losses)} times something was lost: {shown_losses}")
     if left > 8:  # connections of the last round may be open still
         faults.append(f"{left} files more are open than at the start")
     if slope * 600 > _MB_PER_10_MINUTES:
