@@ -21,6 +21,11 @@ SMALL = {
     "svm": {"n_support": 12},
 }
 
+# A setting that makes another network of one: (name, settings).
+KINDS = {name: (name, settings) for name, settings in SMALL.items()} | {
+    "crnn over time alone": ("crnn", {**SMALL["crnn"], "image": False}),
+}
+
 # It looks at no voice: test_models_face.py holds it to the same.
 OF_FACES = {"face_cnn_lstm"}
 FACE_CNN = {"n_face": 256, "channels": [4, 8], "n_hidden": 8}

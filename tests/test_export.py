@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from small_models import FACE_CNN, SMALL
+from small_models import FACE_CNN, KINDS, SMALL
 from small_run import prepare
 
 from affectus import export
@@ -30,10 +30,11 @@ def run(tmp_path_factory):
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_every_model_exports_as_its_equal_at_twenty_lengths_and_three_batch_sizes(name):
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_exports_as_its_equal_at_twenty_lengths_and_three_batch_sizes(kind):
     torch.manual_seed(0)
-    network = create_model(ModelConfig(name, 32, 5, SMALL[name]))
+    name, settings = KINDS[kind]
+    network = create_model(ModelConfig(name, 32, 5, settings))
     network.mean.fill_(-40)
     network.deviation.fill_(15)
     network.train()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_models import OF_FACES, OF_WAVEFORMS, SMALL
+from small_models import KINDS, OF_FACES, OF_WAVEFORMS, SMALL
 
 from affectus import models
 from affectus.errors import ConfigError, ModelError
@@ -14,9 +14,14 @@ from affectus.models import Inputs, ModelConfig, create_model
 N_FEATURES, N_LABELS = 32, 5
 
 
-def small(name):
+def config_of(kind):
+    name, settings = KINDS[kind]
+    return ModelConfig(name, N_FEATURES, N_LABELS, settings)
+
+
+def small(kind):
     torch.manual_seed(0)
-    return create_model(ModelConfig(name, N_FEATURES, N_LABELS, SMALL[name]))
+    return create_model(config_of(kind))
 
 
 def clips(lengths, seed=0):
@@ -43,7 +48,7 @@ def warmed(name):
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(params=SMALL)
+@pytest.fixture(params=KINDS)
 def name(request):
     return request.param
 
@@ -116,7 +121,7 @@ def test_the_same_seed_gives_the_same_weights(name):
     one, other = small(name).state_dict(), small(name).state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
     torch.manual_seed(1)
-    third = create_model(ModelConfig(name, N_FEATURES, N_LABELS, SMALL[name])).state_dict()
+    third = create_model(config_of(name)).state_dict()
     assert any(not torch.equal(one[key], third[key]) for key in one)
 
 
@@ -131,9 +136,32 @@ def test_statistics_normalise_the_input(name):
     torch.testing.assert_close(network(inputs), plain(scaled))
 
 
+@torch.no_grad()
+def test_only_an_image_has_an_order_of_its_columns():
+    # Columns and the weights that take them are put into another order together: the sum is the
+    # same where each column is a channel, and another where columns are neighbours.
+    order = torch.randperm(N_FEATURES, generator=torch.Generator().manual_seed(3))
+    inputs = batch(clips([40, 25]))
+    mixed = Inputs(inputs.voice[:, :, order], inputs.voice_lengths)
+    network = warmed("crnn over time alone")
+    expected = network(inputs)
+    first = network.body.blocks[0].convolution.weight
+    assert first.shape == (8, N_FEATURES, 5, 1)
+    first.copy_(first[:, order])
+    torch.testing.assert_close(network(mixed), expected, atol=1e-5, rtol=1e-5)
+    network = warmed("crnn")
+    assert not torch.allclose(network(mixed), network(inputs), atol=1e-3)
+
+
+@torch.no_grad()
+def test_every_block_over_time_alone_halves_it():
+    frames, lengths = warmed("crnn over time alone").encode(batch(clips([64, 1, 9, 33])))
+    assert lengths.tolist() == [8, 1, 2, 5]  # an eighth, rounded up
+    assert frames.shape == (4, 8, 16)
+
+
 def test_saved_is_loaded(name, tmp_path):
-    network = warmed(name)
-    config = ModelConfig(name, N_FEATURES, N_LABELS, SMALL[name])
+    network, config = warmed(name), config_of(name)
     models.save(network, config, tmp_path / "weights.safetensors")
     loaded, its_config = models.load(tmp_path / "weights.safetensors")
     assert its_config == config
@@ -143,7 +171,7 @@ def test_saved_is_loaded(name, tmp_path):
 
 
 def test_loading_leaves_the_random_state_alone(tmp_path):
-    config = ModelConfig("crnn", N_FEATURES, N_LABELS, SMALL["crnn"])
+    config = config_of("crnn")
     models.save(small("crnn"), config, tmp_path / "w")
     torch.manual_seed(7)
     expected = torch.rand(3)
@@ -153,7 +181,7 @@ def test_loading_leaves_the_random_state_alone(tmp_path):
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    config = ModelConfig("crnn", N_FEATURES, N_LABELS, SMALL["crnn"])
+    config = config_of("crnn")
     wrong = dataclasses.replace(config, n_labels=N_LABELS + 1)
     models.save(small("crnn"), wrong, tmp_path / "w")
     with pytest.raises(ModelError, match="size mismatch"):

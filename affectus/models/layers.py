@@ -49,7 +49,7 @@ def pad_frames(frames: Tensor, lengths: Tensor, multiple: int) -> Tensor:
 class ConvBlock(nn.Module):
     """Convolution, batch normalisation, ReLU, max pooling; then padding is zeroed again.
 
-    `stride` and `pool` shrink time and bands alike or, as (time, bands), each by its own factor.
+    `kernel`, `stride` and `pool` are (time, bands); the latter two say what each is shrunk by.
     Takes [B, C, T, D] and lengths [B]; gives the smaller image and the lengths, rounded up.
     """
 
@@ -58,14 +58,15 @@ class ConvBlock(nn.Module):
         n_in: int,
         n_out: int,
         *,
-        kernel: int = 3,
+        kernel: tuple[int, int] = (3, 3),
         stride: tuple[int, int] = (1, 1),
         pool: tuple[int, int] = (1, 1),
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2)
         self.convolution = nn.Conv2d(
-            n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False
+            n_in, n_out, kernel, stride=stride, padding=padding, bias=False
         )
         self.norm = nn.BatchNorm2d(n_out)
         self.pool = nn.MaxPool2d(pool) if pool != (1, 1) else nn.Identity()
