@@ -19,7 +19,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 LEFT = """
 from pathlib import Path
-from affectus.memory import keep_freed_memory
+from affectus.memory import keep_freed_memory, release_freed_memory
 keep_freed_memory()
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -28,10 +28,16 @@ before = resident()
 pairs = [(b"x" * {size}, bytes(100_000)) for _ in range(40)]
 kept = [small for _, small in pairs]
 del pairs
+if {gives}:
+    release_freed_memory()
 print(resident() - before)
 """
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+
+
+def left(size, gives=False):
+    return run(LEFT.format(size=size, gives=gives))
 
 
 def run(script):
@@ -46,4 +52,8 @@ def test_freed_memory_comes_without_new_pages():
 
 def test_what_is_large_goes_back_wherever_it_lies():
     # 40 of 5 MB are 200 MB; 40 of 3 MB, which are kept, 120 MB.
-    assert run(LEFT.format(size=5_000_000)) < 20e6 < 100e6 < run(LEFT.format(size=3_000_000))
+    assert left(5_000_000) < 20e6 < 100e6 < left(3_000_000)
+
+
+def test_what_was_kept_goes_back_when_it_is_told_to():
+    assert left(3_000_000, gives=True) < 20e6 < 100e6 < left(3_000_000)

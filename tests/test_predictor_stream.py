@@ -70,6 +70,24 @@ def test_a_stream_ends_as_the_whole_recording(model, rate, seconds, settings):
     assert_same(stream.finish(), model.predict((wave, rate), **settings))
 
 
+def test_no_stream_asks_for_more_at_once_than_warming_up_did(tones_folder, monkeypatch):
+    # onnxruntime keeps the memory of the most that it was ever asked about.
+    model = load_model(tones_folder / "model", speech="off")
+    asked, logits = [], model._network.logits
+
+    def note(clips, *others):
+        asked.append(sum(len(clip) for clip in clips))
+        return logits(clips, *others)
+
+    monkeypatch.setattr(model._network, "logits", note)
+    model.warm_up()
+    (most,) = asked
+    stream = model.stream(RATE, window=2.0, hop=0.5)
+    stream.feed(tones(("happy", 60)))  # a client that was held up
+    model.predict((tones(("sad", 60)), RATE))
+    assert len(asked) > 20 and max(asked[1:]) == most
+
+
 def test_a_file_ends_as_its_samples(model, tmp_path):
     wave = tones(("angry", 9), ("sad", 9))
     write_audio(tmp_path / "x.flac", wave)

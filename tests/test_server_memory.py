@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 import weakref
 
 from affectus.server import serving
@@ -38,3 +39,25 @@ def test_cycles_of_ended_connections_are_freed_and_what_was_there_before_is_not_
     frozen, ended = asyncio.run(run())
     assert ended is None
     assert frozen > 10_000 and gc.get_freeze_count() == 0
+
+
+def test_looks_that_take_long_are_few(monkeypatch):
+    looks = []
+
+    def look_long():
+        looks.append(time.monotonic())
+        time.sleep(0.005)
+
+    monkeypatch.setattr(serving, "_COLLECT_SECONDS", 0.01)
+    monkeypatch.setattr(serving, "_COLLECT_SHARE", 0.05)
+    monkeypatch.setattr(serving.gc, "collect", look_long)
+
+    async def run():
+        collecting = asyncio.create_task(serving.collect_ended())
+        await asyncio.sleep(0.5)
+        collecting.cancel()
+        await asyncio.wait([collecting])
+
+    asyncio.run(run())
+    # 5 ms are 5 % of 0.1 s; each hundredth of a second it would be dozens.
+    assert 1 <= len(looks) <= 5

@@ -30,7 +30,7 @@ from affectus.predictor.many import MANY, predict_apart
 from affectus.predictor.network import Network, Waveform
 from affectus.predictor.sound import Source, name_source, open_sound, take_in
 from affectus.predictor.speech import SpeechDetection, find_detector
-from affectus.predictor.stream import AnyNetwork, Moment, Settings, Stream
+from affectus.predictor.stream import BATCH, AnyNetwork, Moment, Settings, Stream
 from affectus.predictor.windows import CLIP_SECONDS, NOTHING, WINDOW, make_grid
 
 _BATCH = 16  # clips that go through the network at once
@@ -244,6 +244,18 @@ class Predictor:
             eye = Eye(self._network.eyes, rate)
         without = {} if only is None else tell_only(self.streams, only)
         return Stream(self._network, replace(settings, without=without), name, ear=ear, eye=eye)
+
+    def warm_up(self) -> None:
+        """Ask the network about as much sound at once as a long recording or a late stream does.
+
+        So the first answers are as quick as all others, and memory, which onnxruntime keeps, is at
+        its level before the first of them. A network of faces alone is not asked.
+        """
+        if "voice" in self.streams:
+            noise = np.random.default_rng(0).normal(
+                0, 0.1, round(WINDOW * self.extractor.sample_rate)
+            )
+            self._network.logits([self._network.hear(noise.astype(np.float32))] * BATCH)
 
     def learn_speaker(
         self,

@@ -121,6 +121,7 @@ def _warm_up(models: dict[str, Predictor], limits: Limits) -> None:
     Of one that looks at films, what finds faces is loaded: it is read from files.
     """
     for model in models.values():
+        model.warm_up()
         rate = model.extractor.sample_rate
         if "voice" in model.streams:
             noise = np.random.default_rng(0).normal(0, 0.1, 3 * rate).astype(np.float32)

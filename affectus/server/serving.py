@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import Any
 
 from affectus.errors import ConfigError
+from affectus.memory import release_freed_memory
 from affectus.server.pool import Pool
 from affectus.server.settings import Settings, check_settings
 
@@ -20,7 +21,7 @@ _DRAIN_SECONDS = 10
 _IDLE_SECONDS = 30
 _WAITING_PER_CHILD = 16
 _MAX_FILES = 8_192  # open at a time: each client is one
-_COLLECT_SECONDS = 10
+_COLLECT_SECONDS, _COLLECT_SHARE = 10, 0.001  # between two looks; of all time, at most
 
 
 def serve(settings: Settings) -> None:
@@ -133,13 +134,20 @@ async def collect_ended() -> None:
     """Free what ended connections leave: cycles, 12 KB for each live stream.
 
     Python's own collector looks at what is older than some seconds once 70,000 more objects have
-    come than gone: 8 MB of streams. What is there now is never looked at again, so a look is short.
+    come than gone: 8 MB of streams. What is there now is never looked at again, so a look is short;
+    with 400 streams open it takes 30 ms, and there are fewer. What a crowd of waiting recordings
+    took goes back to the system, too.
     """
     gc.freeze()
+    pause: float = _COLLECT_SECONDS
     try:
         while True:
-            await asyncio.sleep(_COLLECT_SECONDS)
+            await asyncio.sleep(pause)
+            began = time.perf_counter()
             gc.collect()
+            release_freed_memory()
+            took = time.perf_counter() - began
+            pause = max(_COLLECT_SECONDS, took / _COLLECT_SHARE)
     finally:
         gc.unfreeze()
 
