@@ -446,7 +446,8 @@ def test_every_column_has_a_unit_and_a_source():
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [("sample_rate", 4_000), ("f0_min", 50.0), ("f0_max", 1_100.0),
-     ("trim_db", 0.0), ("trim_pad", -1.0), ("f_max", 2_000.0), ("f_max", 9_000.0)],
+     ("trim_db", 0.0), ("trim_pad", -1.0), ("f_max", 2_000.0), ("f_max", 9_000.0),
+     ("hop_dur", 0.004), ("hop_dur", 0.04)],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_named(name, parameter, value):
     with pytest.raises(ConfigError, match=rf": {name}: {parameter} is {value}; expect") as caught:
@@ -566,6 +567,34 @@ def test_without_cycles_all_else_stays(kind):
     assert without.columns == tuple(name for name in every.columns if name not in left_out)
     kept = [every.columns.index(name) for name in without.columns]
     assert np.array_equal(without(wave, RATE), every(wave, RATE)[:, kept])
+
+
+def test_a_frame_each_20_ms_is_every_other_of_those_each_10_ms():
+    wave = synthesize_voice("sad", speaker=3)
+    often, seldom = Descriptors(), Descriptors(hop_dur=0.02)
+    assert (often.frame_rate, seldom.frame_rate) == (100, 50)
+    # Pitch is a path through frames, and flux and deltas compare neighbours: these may differ.
+    alone = [n for n, name in enumerate(NAMES) if name.startswith(("level", "centroid", "mfcc"))]
+    every = often(wave, RATE)[::2]
+    np.testing.assert_allclose(seldom(wave, RATE)[:, alone], every[:, alone], rtol=1e-4, atol=1e-3)
+    pitch = seldom(wave, RATE)[:, 0]
+    both = (pitch > 0) & (every[:, 0] > 0)
+    assert both.mean() > 0.9 * (every[:, 0] > 0).mean() > 0.3
+    np.testing.assert_allclose(pitch[both], every[both, 0], rtol=0.02)
+
+
+@pytest.mark.parametrize("hop_dur", [0.005, 0.01, 0.02, 0.03])
+def test_seconds_and_times_a_second_do_not_depend_on_how_often_frames_come(hop_dur):
+    seconds = np.arange(3 * RATE) / RATE
+    wave = (0.3 + 0.2 * np.sin(2 * np.pi * 4 * seconds)) * tone(200, 3.0)  # four times a second
+    extractor = Functionals(trim_db=None, hop_dur=hop_dur)
+    row = dict(zip(extractor.columns, extractor(wave.astype("f4"), RATE)[0], strict=True))
+    assert row["duration_s"] == pytest.approx(3, abs=0.06)  # but for the last window
+    assert row["voiced_longest_s"] == pytest.approx(3, abs=0.06)
+    assert row["loudness_peaks_per_s"] == pytest.approx(4, abs=0.4)
+    assert row["loudness__peaks_per_s"] == pytest.approx(4, abs=0.4)
+    bands = {hz: row[f"loudness__modulation_{hz}hz"] for hz in (1, 2, 4, 6, 8, 12, 16)}
+    assert max(bands, key=bands.get) == 4
 
 
 def test_a_level_above_full_scale_is_refused():

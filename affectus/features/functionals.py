@@ -23,7 +23,8 @@ Frames = NDArray[np.float32]
 _PERCENTILES = (5, 25, 50, 75, 95)
 _MODULATIONS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # Hz
 _N_COSINES = 5
-_FRAME_RATE = 100.0
+_LEVEL_DUR = 0.01  # s: a hop whose level is measured
+_SMOOTH_DUR = 0.04  # s: loudness is smoothed over so much before its peaks are counted
 _SOUNDING_DB = 40.0  # below the loudest hop
 _SILENT_DB = -100.0
 
@@ -77,6 +78,7 @@ class Functionals:
     f_max: float = 8_000.0
     cycles: bool = True
     speech_db: float | None = None
+    hop_dur: float = 0.01
 
     name = "functionals"
     version = 1
@@ -107,10 +109,11 @@ class Functionals:
         check_rate(self.name, sample_rate, self.sample_rate)
         _, kept = _columns(self.cycles)
         if self.speech_db is None:
-            return summarise(describe_frames(self, waveform))[None, kept]
-        level_db = measure_speech(waveform, round(sample_rate / _FRAME_RATE))
+            return summarise(describe_frames(self, waveform), 1 / self.hop_dur)[None, kept]
+        level_db = measure_speech(waveform, round(sample_rate * _LEVEL_DUR))
         gain = 10 ** ((self.speech_db - level_db) / 20) if level_db > _SILENT_DB else 1.0
-        row = summarise(describe_frames(self, np.asarray(waveform, np.float32) * np.float32(gain)))
+        louder = np.asarray(waveform, np.float32) * np.float32(gain)
+        row = summarise(describe_frames(self, louder), 1 / self.hop_dur)
         return np.append(row[kept], np.float32(level_db))[None]
 
 
@@ -151,8 +154,11 @@ def _columns(cycles: bool) -> tuple[tuple[str, ...], NDArray[np.intp] | slice]:
     return tuple(names[n][1] for n in kept), np.array(kept)
 
 
-def summarise(rows: Frames) -> Frames:
-    """Return the functionals [D] of descriptors and their deltas [2 · n, T], as rows."""
+def summarise(rows: Frames, frame_rate: float) -> Frames:
+    """Return the functionals [D] of descriptors and their deltas [2 · n, T], as rows.
+
+    `frame_rate` (Hz) is that of the T frames.
+    """
     n = len(DESCRIPTORS)
     now, delta = rows[:n], rows[n:]
     voiced = now[0] > 0
@@ -160,11 +166,11 @@ def summarise(rows: Frames) -> Frames:
     parts = [
         *_spread(over_time),
         *_ranks(over_time),
-        *_course(over_time),
+        *_course(over_time, frame_rate),
         *_change(delta),
         *_over_voiced(rows[: n + N_VOICED], voiced),
         *_spread(over_time[:, ~voiced]),
-        _segments(voiced, now[_NAMES.index("loudness")]),
+        _segments(voiced, now[_NAMES.index("loudness")], frame_rate),
     ]
     found = np.concatenate(parts, dtype=np.float32)
     return found if np.isfinite(found).all() else np.nan_to_num(found)
@@ -199,11 +205,11 @@ def _ranks(rows: Frames) -> list[Frames]:
     return [*p, p[3] - p[1], p[4] - p[0]]
 
 
-def _course(rows: Frames) -> list[Frames]:
+def _course(rows: Frames, frame_rate: float) -> list[Frames]:
     """Return how rows develop: cosines, thirds, modulation, crossings, peaks."""
     n = rows.shape[1]
     centred = rows - rows.mean(axis=1, keepdims=True)
-    cosines, waves = _waves(n)
+    cosines, waves = _waves(n, frame_rate)
     weights = centred @ cosines * np.float32(2 / n)
     error = centred - weights @ cosines.T
     thirds = [(part.mean(axis=1) if part.size else 0 * weights[:, 0])
@@ -223,17 +229,17 @@ def _course(rows: Frames) -> list[Frames]:
         *modulation.T,
         above,
         step.sum(axis=1) / max(1, n - 1),
-        count * (_FRAME_RATE / n),
+        count * (frame_rate / n),
         heights,
     ]
 
 
 @lru_cache(maxsize=16)  # windows of a long recording have one length
-def _waves(n: int) -> tuple[Frames, Frames]:
+def _waves(n: int, frame_rate: float) -> tuple[Frames, Frames]:
     """Return what n frames are projected on: cosines [n, 5], windowed waves [n, 14]."""
     place = (np.arange(n) + 0.5) / n
     cosines = np.cos(np.pi * np.outer(place, np.arange(1, _N_COSINES + 1)))
-    turns = 2 * np.pi * np.outer(np.arange(n) / _FRAME_RATE, _MODULATIONS)
+    turns = 2 * np.pi * np.outer(np.arange(n) / frame_rate, _MODULATIONS)
     waves = np.concatenate([np.cos(turns), np.sin(turns)], axis=1)
     waves *= (np.sin(np.pi * place) ** 2)[:, None] / n
     return cosines.astype(np.float32), waves.astype(np.float32)
@@ -257,15 +263,16 @@ def _over_voiced(rows: Frames, voiced: NDArray[np.bool_]) -> list[Frames]:
     return [mean, _deviation(centred), *p, p[3] - p[1], p[4] - p[0], slope, edge]
 
 
-def _segments(voiced: NDArray[np.bool_], loudness: Frames) -> Frames:
+def _segments(voiced: NDArray[np.bool_], loudness: Frames, frame_rate: float) -> Frames:
     """Return the statistics of voiced and unvoiced stretches, in `_SEGMENTS`' order."""
     n = len(voiced)
-    seconds = n / _FRAME_RATE
+    seconds = n / frame_rate
     turns = np.flatnonzero(np.diff(voiced.astype(np.int8), prepend=0, append=0))
     starts, ends = turns[::2], turns[1::2]
-    spoken = (ends - starts) / _FRAME_RATE
-    pauses = (starts[1:] - ends[:-1]) / _FRAME_RATE
-    smooth = np.convolve(loudness, np.full(5, 0.2), mode="same")
+    spoken = (ends - starts) / frame_rate
+    pauses = (starts[1:] - ends[:-1]) / frame_rate
+    width = 1 + 2 * round(0.5 * _SMOOTH_DUR * frame_rate)
+    smooth = np.convolve(loudness, np.full(width, 1 / width), mode="same")
     step = np.diff(smooth) > 0
     peaks = int((step[:-1] & ~step[1:] & (smooth[1:-1] > smooth.mean())).sum()) if n > 2 else 0
     return np.array([
