@@ -21,6 +21,7 @@ from affectus.features import (
     spectral,
 )
 from affectus.features.columns import DESCRIPTORS
+from affectus.features.correlations import CORRELATIONS, correlate_voiced
 from affectus.features.descriptors import Descriptors
 from affectus.features.functionals import Functionals
 from affectus.features.sums import add_up
@@ -595,6 +596,40 @@ def test_seconds_and_times_a_second_do_not_depend_on_how_often_frames_come(hop_d
     assert row["loudness__peaks_per_s"] == pytest.approx(4, abs=0.4)
     bands = {hz: row[f"loudness__modulation_{hz}hz"] for hz in (1, 2, 4, 6, 8, 12, 16)}
     assert max(bands, key=bands.get) == 4
+
+
+def test_correlations_are_numpys_over_voiced_frames():
+    voice = synthesize_voice("happy", speaker=2)
+    extractor, every = Functionals(correlations=True, speech_db=-26.0), Descriptors()
+    at_level = Functionals(speech_db=-26.0)
+    row, plain = extractor(voice, RATE)[0], at_level(voice, RATE)[0]
+    assert extractor.columns == (*at_level.columns[:-1], *CORRELATIONS, "speech_level_db")
+    assert np.array_equal(np.delete(row, slice(len(plain) - 1, -1)), plain)
+    gain = 10 ** ((-26 - plain[-1]) / 20)
+    frames = dict(zip(every.columns, every(voice * np.float32(gain), RATE).T, strict=True))
+    voiced = frames["f0_hz"] > 0
+    assert voiced.sum() > 20
+    found = dict(zip(extractor.columns, row, strict=True))
+    for name in ("f0_semitones__with_loudness", "mfcc_01__with_delta_mfcc_02",
+                 "delta_f1_hz__with_delta_flux", "hnr_db__with_voicing",
+                 "voicing__with_hnr_db"):  # fmt: skip
+        first, second = name.split("__with_")
+        if name not in found:  # each pair is there once
+            assert f"{second}__with_{first}" in found
+            continue
+        share = voiced.sum() / (voiced.sum() + 6)
+        expected = share * np.corrcoef(frames[first][voiced], frames[second][voiced])[0, 1]
+        assert found[name] == pytest.approx(math.atanh(np.clip(expected, -0.98, 0.98)), abs=2e-3)
+
+
+def test_without_three_voiced_frames_there_are_no_correlations():
+    rows = np.random.default_rng(0).normal(size=(2 * len(DESCRIPTORS), 9)).astype("f4")
+    rows[0] = [0, 0, 0, 120, 130, 0, 0, 0, 0]
+    assert not correlate_voiced(rows).any()
+    rows[0, 5] = 140
+    assert correlate_voiced(rows).all()
+    rows[1:] = 1  # what never changes goes with nothing
+    assert not correlate_voiced(rows).any()
 
 
 def test_a_level_above_full_scale_is_refused():

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from affectus.errors import ConfigError
 from affectus.features.checks import check_rate
 from affectus.features.columns import DESCRIPTORS, N_VOICED, find_places
+from affectus.features.correlations import CORRELATIONS, correlate_voiced
 from affectus.features.descriptors import check_settings, describe_frames
 
 Frames = NDArray[np.float32]
@@ -63,7 +64,8 @@ class Functionals:
 
     `speech_db`: the level (dB of full scale) that what sounds in a clip is brought to first, so
     that microphone and distance do not count in any column but one more, `speech_level_db`, the
-    level that it had; None leaves it.
+    level that it had; None leaves it. With `correlations` there are columns of how descriptors move
+    together (`CORRELATIONS`).
 
     >>> row = Functionals()(np.zeros(16_000, np.float32), 16_000)
     >>> row.shape == (1, len(Functionals().columns)), bool(np.isfinite(row).all())
@@ -79,6 +81,7 @@ class Functionals:
     cycles: bool = True
     speech_db: float | None = None
     hop_dur: float = 0.01
+    correlations: bool = False
 
     name = "functionals"
     version = 1
@@ -95,7 +98,9 @@ class Functionals:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns: `descriptor__statistic`, and a few of the clip as a whole."""
         names, _ = _columns(self.cycles)
-        return names if self.speech_db is None else (*names, "speech_level_db")
+        together = CORRELATIONS if self.correlations else ()
+        level = () if self.speech_db is None else ("speech_level_db",)
+        return (*names, *together, *level)
 
     def parameters(self) -> dict[str, str | int | float | bool | None]:
         """Return every setting."""
@@ -108,13 +113,19 @@ class Functionals:
         """
         check_rate(self.name, sample_rate, self.sample_rate)
         _, kept = _columns(self.cycles)
-        if self.speech_db is None:
-            return summarise(describe_frames(self, waveform), 1 / self.hop_dur)[None, kept]
-        level_db = measure_speech(waveform, round(sample_rate * _LEVEL_DUR))
-        gain = 10 ** ((self.speech_db - level_db) / 20) if level_db > _SILENT_DB else 1.0
-        louder = np.asarray(waveform, np.float32) * np.float32(gain)
-        row = summarise(describe_frames(self, louder), 1 / self.hop_dur)
-        return np.append(row[kept], np.float32(level_db))[None]
+        waveform = np.asarray(waveform, np.float32)
+        level_db = _SILENT_DB
+        if self.speech_db is not None:
+            level_db = measure_speech(waveform, round(sample_rate * _LEVEL_DUR))
+            gain = 10 ** ((self.speech_db - level_db) / 20) if level_db > _SILENT_DB else 1.0
+            waveform = waveform * np.float32(gain)
+        rows = describe_frames(self, waveform)
+        parts = [summarise(rows, 1 / self.hop_dur)[kept]]
+        if self.correlations:
+            parts.append(correlate_voiced(rows))
+        if self.speech_db is not None:
+            parts.append(np.array([level_db], np.float32))
+        return np.concatenate(parts)[None]
 
 
 def measure_speech(waveform: Frames, hop: int) -> float:
