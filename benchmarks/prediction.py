@@ -140,12 +140,18 @@ def read_eager(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
         for found in onnx.load(path).graph.initializer
     }
 
+    groups = [name.removeprefix("columns_") for name in weights if name.startswith("columns_")]
+    columns = {n: weights[f"columns_{n}"].long() for n in groups}
+
     @torch.no_grad()
     def run(row: torch.Tensor) -> torch.Tensor:
         scaled = (row - weights["mean"]) / weights["deviation"]
         scaled = scaled.clamp(weights["lowest"], weights["highest"])
-        hidden = torch.nn.functional.silu(scaled @ weights["hidden_half"] + weights["hidden_bias"])
-        logits: torch.Tensor = hidden @ weights["out"] + weights["out_bias"]
+        logits = torch.zeros(())
+        for n in groups:
+            summed = scaled[:, columns[n]] @ weights[f"hidden_half_{n}"]
+            hidden = torch.nn.functional.silu(summed + weights[f"hidden_bias_{n}"])
+            logits = logits + hidden @ weights[f"out_{n}"] + weights[f"out_bias_{n}"]
         return logits
 
     return run

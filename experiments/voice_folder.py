@@ -16,7 +16,7 @@ from changes import WORDS
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
-from voice_network import FARTHEST, Ensemble
+from voice_network import FARTHEST, N_LABELS, Ensemble
 from voice_rows import EXTRACTOR, RATE
 
 import affectus
@@ -84,26 +84,46 @@ def write_folder(
 def to_onnx(ensemble: Ensemble) -> bytes:
     """Return the network as ONNX: features [B, T, D] and lengths [B] to logits [B, K].
 
-    A clip has one row: the first. The hidden layer, nearly all of it, is kept in half precision.
+    A clip has one row: the first. The hidden layers, nearly all of it, are kept in half precision.
     """
-    n_features, n_labels = len(ensemble.mean), len(ensemble.out_bias)
+    n_features = len(ensemble.mean)
 
     def constant(name: str, value: Any) -> TensorProto:
         return numpy_helper.from_array(np.asarray(value), name)
 
-    nodes = [
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Gather", ["voice", "first"], "row", {"axis": 1}),
         ("Sub", ["row", "mean"], "centred", {}),
         ("Div", ["centred", "deviation"], "scaled", {}),
         ("Clip", ["scaled", "lowest", "highest"], "near", {}),
-        ("Cast", ["hidden_half"], "hidden", {"to": TensorProto.FLOAT}),
-        ("MatMul", ["near", "hidden"], "product", {}),
-        ("Add", ["product", "hidden_bias"], "sum", {}),
-        ("Sigmoid", ["sum"], "gate", {}),
-        ("Mul", ["sum", "gate"], "units", {}),
-        ("MatMul", ["units", "out"], "answer", {}),
-        ("Add", ["answer", "out_bias"], "logits", {}),
     ]
+    constants = [
+        constant("first", np.array(0, np.int64)),
+        constant("mean", ensemble.mean),
+        constant("deviation", ensemble.deviation),
+        constant("lowest", np.float32(-FARTHEST)),
+        constant("highest", np.float32(FARTHEST)),
+    ]
+    for n, part in enumerate(ensemble.layers):
+        nodes += [
+            ("Gather", ["near", f"columns_{n}"], f"seen_{n}", {"axis": 1}),
+            ("Cast", [f"hidden_half_{n}"], f"hidden_{n}", {"to": TensorProto.FLOAT}),
+            ("MatMul", [f"seen_{n}", f"hidden_{n}"], f"product_{n}", {}),
+            ("Add", [f"product_{n}", f"hidden_bias_{n}"], f"sum_{n}", {}),
+            ("Sigmoid", [f"sum_{n}"], f"gate_{n}", {}),
+            ("Mul", [f"sum_{n}", f"gate_{n}"], f"units_{n}", {}),
+            ("MatMul", [f"units_{n}", f"out_{n}"], f"answer_{n}", {}),
+            ("Add", [f"answer_{n}", f"out_bias_{n}"], f"logits_{n}", {}),
+        ]
+        constants += [
+            constant(f"columns_{n}", part.columns.astype(np.int64)),
+            constant(f"hidden_half_{n}", part.hidden.astype(np.float16)),
+            constant(f"hidden_bias_{n}", part.hidden_bias),
+            constant(f"out_{n}", part.out),
+            constant(f"out_bias_{n}", part.out_bias),
+        ]
+    answers = [f"logits_{n}" for n in range(len(ensemble.layers))]
+    nodes.append(("Sum", answers, "logits", {}))
     graph = helper.make_graph(
         [helper.make_node(kind, takes, [gives], **extra) for kind, takes, gives, extra in nodes],
         "voice",
@@ -113,18 +133,8 @@ def to_onnx(ensemble: Ensemble) -> bytes:
             ),
             helper.make_tensor_value_info("voice_lengths", TensorProto.INT64, ["batch"]),
         ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", n_labels])],
-        [
-            constant("first", np.array(0, np.int64)),
-            constant("mean", ensemble.mean),
-            constant("deviation", ensemble.deviation),
-            constant("lowest", np.float32(-FARTHEST)),
-            constant("highest", np.float32(FARTHEST)),
-            constant("hidden_half", ensemble.hidden.astype(np.float16)),
-            constant("hidden_bias", ensemble.hidden_bias),
-            constant("out", ensemble.out),
-            constant("out_bias", ensemble.out_bias),
-        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", N_LABELS])],
+        constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)

@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from changes import CHANGES
 from numpy.typing import NDArray
-from voice_network import N_LABELS, Ensemble, Material, fit_ensemble, know_speaker
-from voice_rows import load_rows
+from voice_network import LEVEL, N_LABELS, Ensemble, Group, Material, fit_ensemble, know_speaker
+from voice_rows import EXTRACTOR, load_rows
 
 from affectus.corpora import load_corpus
 from affectus.emotions import label_scheme
 from affectus.errors import SplitError
+from affectus.features.correlations import CORRELATIONS
 from affectus.manifest import Clip, Manifest, natural_key
 from affectus.metrics import (
     confusion_matrix,
@@ -47,7 +48,8 @@ VIEWS = {
     **dict.fromkeys(("nemo", "banglaser", "tess"), ("clean", "v1", "v2", "h1")),
 }
 N_FOLDS = 5
-N_MEMBERS = 4
+N_MEMBERS = 2  # of each group
+WEIGHTS = (1.0, 0.5)  # of statistics, of correlations
 KNOWN = (1, 3, 5, 10, 20, None)  # clips of a speaker that are known; None: all of them
 N_DRAWS = 5
 TEMPERATURES = np.geomspace(0.3, 5, 200)
@@ -104,7 +106,7 @@ def main() -> None:
     if given.step in (None, "ship"):
         from voice_folder import write_folder
 
-        ensemble = fit_ensemble(materials(corpora, {}), N_MEMBERS)
+        ensemble = fit_ensemble(materials(corpora, {}), groups(), N_MEMBERS)
         write_folder(ensemble, corpora, given.work, given.folder)
 
 
@@ -114,6 +116,16 @@ def open_corpus(name: str, data: Path, work: Path) -> Corpus:
     clips = [clip for clip in manifest if not clip.fault and clip.emotion is not None]
     labels = np.array([LABELS.index(str(clip.emotion)) for clip in clips])
     return Corpus(name, clips, labels, np.array([clip.speaker for clip in clips]), work)
+
+
+def groups() -> list[Group]:
+    """Return the columns that members see: statistics, or correlations; the level with both."""
+    together = np.isin(EXTRACTOR.columns, CORRELATIONS)
+    found = []
+    for mask, weight in zip((~together, together), WEIGHTS, strict=True):
+        mask[LEVEL] = True
+        found.append(Group(np.flatnonzero(mask), weight))
+    return found
 
 
 def materials(corpora: Mapping[str, Corpus], held: Mapping[str, Mask]) -> dict[str, Material]:
@@ -135,7 +147,7 @@ def score_inside(corpora: Mapping[str, Corpus], folds: Sequence[int] = (1, 3)) -
         logits = np.zeros((2, len(rows), N_LABELS))
         for part in corpus.parts(4, ~outside):
             held = {"ravdess": part | outside}
-            ensemble = fit_ensemble(materials(corpora, held), n_members=2)
+            ensemble = fit_ensemble(materials(corpora, held), groups(), N_MEMBERS)
             logits[0, part] = ensemble.logits(rows[part])
             logits[1, part] = adapted_logits(ensemble, corpus, rows, part, None, 0)[part]
         strict, adapted = (score(corpus.labels[~outside], each[~outside]) for each in logits)
@@ -156,7 +168,7 @@ def judge(corpora: Mapping[str, Corpus], work: Path) -> dict[str, Any]:
             raise SplitError(
                 f"fold {fold + 1}: not the test side of sequential-5fold; expected it."
             )
-        ensemble = fit_ensemble(materials(corpora, held), N_MEMBERS)
+        ensemble = fit_ensemble(materials(corpora, held), groups(), N_MEMBERS)
         for name, corpus in corpora.items():
             for kind in _kinds(corpus):
                 heard = _hear(ensemble, corpus, kind, held[name])
@@ -281,7 +293,7 @@ def judge_across(corpora: Mapping[str, Corpus], temperature: float) -> dict[str,
     found = {}
     for name, corpus in corpora.items():
         others = {other: each for other, each in corpora.items() if other != name}
-        ensemble = fit_ensemble(materials(others, {}), N_MEMBERS)
+        ensemble = fit_ensemble(materials(others, {}), groups(), N_MEMBERS)
         everyone = np.ones(len(corpus.clips), bool)
         shared = corpus.known & np.any([other.known for other in others.values()], axis=0)
         kept = np.isin(corpus.labels, np.flatnonzero(shared))

@@ -1,7 +1,9 @@
-"""The voice model's network: one hidden layer over functionals, several trained and joined in one.
+"""The voice model's network: hidden layers over groups of columns, many trained and joined in one.
 
-Members differ by their seed alone. The mean of their logits is one network with all their hidden
-units, exactly; so an ensemble costs what one wide network costs.
+Members differ by their seed, by the group of columns that they see (statistics of descriptors, or
+correlations of these) and by what they learn from: every other one from the main corpus alone. A
+group's members are one network with all their hidden units, exactly; so they cost what one wide
+network costs. Logits are the weighted sum over groups.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ Rows = NDArray[np.float32]
 Labels = NDArray[np.intp]
 
 N_LABELS = 8
+MAIN = "ravdess"
 LEVEL = -1  # the column of `speech_level_db`
 FARTHEST = 2.5  # deviations: a feature of a clip counts for no more
 N_HIDDEN = 64  # of each member
@@ -47,45 +50,79 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """All members as one network: standardise, clip, a hidden layer, logits."""
+class Group:
+    """Columns [C] that some members see alone, and how much these members' logits count."""
 
-    mean: Rows
-    deviation: Rows
-    hidden: Rows  # [D, H]
+    columns: NDArray[np.intp]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Layers:
+    """All members of a group as one network: a hidden layer, logits."""
+
+    columns: NDArray[np.intp]  # [C]
+    hidden: Rows  # [C, H]
     hidden_bias: Rows
     out: Rows  # [H, K]
     out_bias: Rows
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """All members: standardise, clip; the layers of each group; the sum of their logits."""
+
+    mean: Rows
+    deviation: Rows
+    layers: Sequence[Layers]
 
     def logits(self, rows: Rows, profile: SpeakerProfile | None = None) -> NDArray[np.float64]:
         """Return logits [N, K] of functionals [N, D], adapted to a speaker or not."""
         if profile is not None:
             rows = adapt(rows, profile, self.mean, self.deviation)
         near = np.clip((rows - self.mean) / self.deviation, -FARTHEST, FARTHEST)
-        units = near @ self.hidden + self.hidden_bias
-        units = units / (1 + np.exp(-units))
-        logits: NDArray[np.float64] = (units @ self.out + self.out_bias).astype(np.float64)
+        logits = np.zeros((len(rows), N_LABELS))
+        for part in self.layers:
+            units = near[:, part.columns] @ part.hidden + part.hidden_bias
+            units = units / (1 + np.exp(-units))
+            logits += units @ part.out + part.out_bias
         return logits
 
 
-def fit_ensemble(materials: Mapping[str, Material], n_members: int, steps: int = STEPS) -> Ensemble:
-    """Train every member on strict and adapted rows alike, and join them."""
+def fit_ensemble(
+    materials: Mapping[str, Material], groups: Sequence[Group], n_members: int, steps: int = STEPS
+) -> Ensemble:
+    """Train every member of each group on strict and adapted rows alike, and join them.
+
+    Those of odd number learn from `MAIN` alone, if it is there.
+    """
     shares = sum(material.share for material in materials.values())
     mean, deviation = _statistics(materials, shares)
-    pools = [
-        _pool(material, mean, deviation, round(BATCH * material.share / shares))
-        for material in materials.values()
-    ]
-    members = [_fit_member(pools, seed, steps) for seed in range(n_members)]
+    pools = {name: _pool(each, mean, deviation) for name, each in materials.items()}
+    every = list(pools.values())
+    main = [pools[MAIN]] if MAIN in pools else every
+    weights = sum(group.weight for group in groups)
+    layers = []
+    for group in groups:
+        members = [
+            _fit_member(main if seed % 2 else every, group.columns, seed, steps)
+            for seed in range(n_members)
+        ]
+        layers.append(_join(group.columns, members, group.weight / weights))
+    return Ensemble(mean, deviation, layers)
+
+
+def _join(columns: NDArray[np.intp], members: Sequence[nn.Sequential], weight: float) -> Layers:
+    """Return members as one network whose logits are their mean, times a weight."""
     first = [member[1] for member in members]
     last = [member[-1] for member in members]
-    return Ensemble(
-        mean,
-        deviation,
+    outs = np.concatenate([layer.weight.detach().numpy().T for layer in last])
+    return Layers(
+        columns,
         np.concatenate([layer.weight.detach().numpy().T for layer in first], axis=1),
         np.concatenate([layer.bias.detach().numpy() for layer in first]),
-        np.concatenate([layer.weight.detach().numpy().T for layer in last]) / np.float32(n_members),
-        np.mean([layer.bias.detach().numpy() for layer in last], axis=0),
+        outs * np.float32(weight / len(members)),
+        np.mean([layer.bias.detach().numpy() for layer in last], axis=0) * np.float32(weight),
     )
 
 
@@ -102,7 +139,7 @@ class _Pool:
     targets: Tensor  # [N, K]
     weights: Tensor  # [N]
     known: Tensor  # [K]: the labels that this corpus has
-    size: int  # clips in a batch
+    share: float  # of a batch, beside the shares of the other corpora
 
     def draw(self, order: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         n = len(self.targets)
@@ -126,7 +163,7 @@ def _statistics(materials: Mapping[str, Material], shares: float) -> tuple[Rows,
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def _pool(material: Material, mean: Rows, deviation: Rows, size: int) -> _Pool:
+def _pool(material: Material, mean: Rows, deviation: Rows) -> _Pool:
     rng = np.random.default_rng(0)
     parts = []
     for number, rows in enumerate(material.views):
@@ -152,7 +189,7 @@ def _pool(material: Material, mean: Rows, deviation: Rows, size: int) -> _Pool:
         one_hot * (1 - SMOOTHING) + SMOOTHING * known.float() / known.sum(),
         torch.from_numpy(weights[material.labels]).float(),
         known,
-        size,
+        material.share,
     )
 
 
@@ -171,12 +208,15 @@ class _Drop(nn.Module):
         return rows * kept * (256 / (256 - self._least))
 
 
-def _fit_member(pools: Sequence[_Pool], seed: int, steps: int) -> nn.Sequential:
+def _fit_member(
+    pools: Sequence[_Pool], columns: NDArray[np.intp], seed: int, steps: int
+) -> nn.Sequential:
     torch.manual_seed(seed)
+    seen = torch.from_numpy(columns)
     rng = torch.Generator().manual_seed(seed)
     network = nn.Sequential(
         _Drop(DROPOUT[0], seed),
-        nn.Linear(pools[0].rows.shape[1], N_HIDDEN),
+        nn.Linear(len(columns), N_HIDDEN),
         nn.SiLU(),
         nn.Dropout(DROPOUT[1]),
         nn.Linear(N_HIDDEN, N_LABELS),
@@ -187,16 +227,18 @@ def _fit_member(pools: Sequence[_Pool], seed: int, steps: int) -> nn.Sequential:
     optimiser = torch.optim.AdamW(groups, lr=RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
     orders = [torch.empty(0, dtype=torch.long) for _ in pools]
+    shares = sum(pool.share for pool in pools)
+    sizes = [round(BATCH * pool.share / shares) for pool in pools]
     for _ in range(steps):
         drawn = []
         for number, pool in enumerate(pools):
-            if len(orders[number]) < pool.size:
+            if len(orders[number]) < sizes[number]:
                 fresh = torch.randperm(len(pool.targets), generator=rng)
                 orders[number] = torch.cat([orders[number], fresh])
-            now, orders[number] = orders[number].split([pool.size, len(orders[number]) - pool.size])
-            drawn.append(pool.draw(now, rng))
+            drawn.append(pool.draw(orders[number][: sizes[number]], rng))
+            orders[number] = orders[number][sizes[number] :]
         rows, targets, weights, known = (torch.cat(part) for part in zip(*drawn, strict=True))
-        logits = network(rows).masked_fill(~known, -30.0)
+        logits = network(rows[:, seen]).masked_fill(~known, -30.0)
         loss = -(weights * (targets * logits.log_softmax(1)).sum(1)).mean()
         optimiser.zero_grad()
         loss.backward()

@@ -21,7 +21,7 @@ from affectus.media import read_audio
 
 RATE = 16_000
 EXTRACTOR = Functionals(  # up to what a telephone lets through
-    speech_db=-26.0, f_max=3_600.0, cycles=False
+    speech_db=-26.0, f_max=3_600.0, cycles=False, hop_dur=0.02, correlations=True
 )
 
 Waveform = NDArray[np.float32]
