@@ -1,9 +1,8 @@
 """The voice model's network: hidden layers over groups of columns, many trained and joined in one.
 
-Members differ by their seed, by the group of columns that they see (statistics of descriptors, or
-correlations of these) and by what they learn from: every other one from the main corpus alone. A
-group's members are one network with all their hidden units, exactly; so they cost what one wide
-network costs. Logits are the weighted sum over groups.
+Members differ by their seed and by the group of columns that they see: statistics of descriptors,
+or correlations of these. A group's members are one network with all their hidden units, exactly;
+so they cost what one wide network costs. Logits are the weighted sum over groups.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ Rows = NDArray[np.float32]
 Labels = NDArray[np.intp]
 
 N_LABELS = 8
-MAIN = "ravdess"
 LEVEL = -1  # the column of `speech_level_db`
 FARTHEST = 2.5  # deviations: a feature of a clip counts for no more
 N_HIDDEN = 64  # of each member
@@ -92,22 +90,17 @@ class Ensemble:
 def fit_ensemble(
     materials: Mapping[str, Material], groups: Sequence[Group], n_members: int, steps: int = STEPS
 ) -> Ensemble:
-    """Train every member of each group on strict and adapted rows alike, and join them.
-
-    Those of odd number learn from `MAIN` alone, if it is there.
-    """
+    """Train every member of each group on strict and adapted rows alike, and join them."""
     shares = sum(material.share for material in materials.values())
     mean, deviation = _statistics(materials, shares)
-    pools = {name: _pool(each, mean, deviation) for name, each in materials.items()}
-    every = list(pools.values())
-    main = [pools[MAIN]] if MAIN in pools else every
+    pools = [
+        _pool(material, mean, deviation, round(BATCH * material.share / shares))
+        for material in materials.values()
+    ]
     weights = sum(group.weight for group in groups)
     layers = []
     for group in groups:
-        members = [
-            _fit_member(main if seed % 2 else every, group.columns, seed, steps)
-            for seed in range(n_members)
-        ]
+        members = [_fit_member(pools, group.columns, seed, steps) for seed in range(n_members)]
         layers.append(_join(group.columns, members, group.weight / weights))
     return Ensemble(mean, deviation, layers)
 
@@ -139,7 +132,7 @@ class _Pool:
     targets: Tensor  # [N, K]
     weights: Tensor  # [N]
     known: Tensor  # [K]: the labels that this corpus has
-    share: float  # of a batch, beside the shares of the other corpora
+    size: int  # clips in a batch
 
     def draw(self, order: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         n = len(self.targets)
@@ -163,7 +156,7 @@ def _statistics(materials: Mapping[str, Material], shares: float) -> tuple[Rows,
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def _pool(material: Material, mean: Rows, deviation: Rows) -> _Pool:
+def _pool(material: Material, mean: Rows, deviation: Rows, size: int) -> _Pool:
     rng = np.random.default_rng(0)
     parts = []
     for number, rows in enumerate(material.views):
@@ -189,7 +182,7 @@ def _pool(material: Material, mean: Rows, deviation: Rows) -> _Pool:
         one_hot * (1 - SMOOTHING) + SMOOTHING * known.float() / known.sum(),
         torch.from_numpy(weights[material.labels]).float(),
         known,
-        material.share,
+        size,
     )
 
 
@@ -227,16 +220,14 @@ def _fit_member(
     optimiser = torch.optim.AdamW(groups, lr=RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
     orders = [torch.empty(0, dtype=torch.long) for _ in pools]
-    shares = sum(pool.share for pool in pools)
-    sizes = [round(BATCH * pool.share / shares) for pool in pools]
     for _ in range(steps):
         drawn = []
         for number, pool in enumerate(pools):
-            if len(orders[number]) < sizes[number]:
+            if len(orders[number]) < pool.size:
                 fresh = torch.randperm(len(pool.targets), generator=rng)
                 orders[number] = torch.cat([orders[number], fresh])
-            drawn.append(pool.draw(orders[number][: sizes[number]], rng))
-            orders[number] = orders[number][sizes[number] :]
+            now, orders[number] = orders[number].split([pool.size, len(orders[number]) - pool.size])
+            drawn.append(pool.draw(now, rng))
         rows, targets, weights, known = (torch.cat(part) for part in zip(*drawn, strict=True))
         logits = network(rows[:, seen]).masked_fill(~known, -30.0)
         loss = -(weights * (targets * logits.log_softmax(1)).sum(1)).mean()
