@@ -59,8 +59,7 @@ def torture_by_kills(
             break
         rounds += 1
         faults += [f"round {rounds}: {name} differs" for name in differences(store, clean)]
-        if n_kills >= 1_000:  # most of half an hour: who looks at it wants to know
-            print(f"  {kills} kills in {rounds} rounds, {len(faults)} faults", file=sys.stderr)
+        print(f"  {kills} kills in {rounds} rounds, {len(faults)} faults", file=sys.stderr)
         if program and faults:
             break
     return {"kills": kills, "rounds": rounds, "clean_run_s": round(seconds, 1), "faults": faults}

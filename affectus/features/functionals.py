@@ -125,7 +125,8 @@ class Functionals:
             parts.append(correlate_voiced(rows))
         if self.speech_db is not None:
             parts.append(np.array([level_db], np.float32))
-        return np.concatenate(parts)[None]
+        row = np.concatenate(parts)
+        return (row if np.isfinite(row).all() else np.nan_to_num(row))[None]
 
 
 def measure_speech(waveform: Frames, hop: int) -> float:
@@ -183,8 +184,7 @@ def summarise(rows: Frames, frame_rate: float) -> Frames:
         *_spread(over_time[:, ~voiced]),
         _segments(voiced, now[_NAMES.index("loudness")], frame_rate),
     ]
-    found = np.concatenate(parts, dtype=np.float32)
-    return found if np.isfinite(found).all() else np.nan_to_num(found)
+    return np.concatenate(parts, dtype=np.float32)
 
 
 def _spread(rows: Frames) -> tuple[Frames, Frames]:

@@ -135,8 +135,8 @@ async def collect_ended() -> None:
 
     Python's own collector looks at what is older than some seconds once 70,000 more objects have
     come than gone: 8 MB of streams. What is there now is never looked at again, so a look is short;
-    with 400 streams open it takes 30 ms. What a crowd of waiting recordings
-    took goes back to the system, too.
+    with 400 streams open it takes 30 ms. What a crowd of waiting recordings took goes back to the
+    system, too.
     """
     gc.freeze()
     pause: float = _COLLECT_SECONDS
